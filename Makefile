@@ -1,0 +1,50 @@
+# What a person does with a clone of this project. `make` alone prints the list.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+CODE   := $(wildcard fanout tests examples bench tools)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test check lint types docs format bench clean
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Create .venv with all that development needs
+
+$(STAMP): pyproject.toml constraints.txt tools/setup.sh
+	@PYTHON="$(PYTHON)" sh tools/setup.sh $(VENV)
+	@touch $@
+
+demo: $(STAMP) ## Fan out over the 336,776 flights of 2013, on a dev server of its own
+	$(BIN)/python examples/flights/demo.py
+
+test: $(STAMP) ## Run all tests on a real Temporal server, with coverage and its gate
+	@rm -f .coverage .coverage.*
+	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+check: lint types docs ## Lint, formatting, strict types, documentation
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy $(CODE)
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+format: $(STAMP) ## Format the code and repair what the linter can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## Measure speed and memory, and print the tables
+	$(BIN)/python -m bench $(ARGS)
+
+clean: ## Remove what was built, measured and cached (the environment and .fanout stay)
+	rm -rf build dist site htmlcov coverage.xml .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find fanout tests examples bench tools -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,122 @@
+"""fanout: one function over a very large set of items, durably, on Temporal."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fanout.client import connect, get_run, list_runs, map, start
+    from fanout.errors import (
+        FanoutError,
+        ItemError,
+        NoServer,
+        NotAllowed,
+        NoWorker,
+        ObjectExists,
+        ObjectMissing,
+        RunExists,
+        RunFailed,
+        RunNotFound,
+        SourceError,
+        StoreError,
+        StoreUnavailable,
+        UnknownProcessor,
+        UnknownReader,
+        UsageError,
+    )
+    from fanout.iteminfo import Info, info
+    from fanout.models import Failure, ItemResult, Progress, RunResult, Status
+    from fanout.options import Options
+    from fanout.plugin import Plugin
+    from fanout.processors import Processor, processor
+    from fanout.readers import Csv, Items, JsonLines, Range, Reader
+    from fanout.run import Run, RunInfo
+    from fanout.session import local
+
+__all__ = [
+    "Csv",
+    "Failure",
+    "FanoutError",
+    "Info",
+    "ItemError",
+    "ItemResult",
+    "Items",
+    "JsonLines",
+    "NoServer",
+    "NoWorker",
+    "NotAllowed",
+    "ObjectExists",
+    "ObjectMissing",
+    "Options",
+    "Plugin",
+    "Processor",
+    "Progress",
+    "Range",
+    "Reader",
+    "Run",
+    "RunExists",
+    "RunFailed",
+    "RunInfo",
+    "RunNotFound",
+    "RunResult",
+    "SourceError",
+    "Status",
+    "StoreError",
+    "StoreUnavailable",
+    "UnknownProcessor",
+    "UnknownReader",
+    "UsageError",
+    "connect",
+    "get_run",
+    "info",
+    "list_runs",
+    "local",
+    "map",
+    "processor",
+    "start",
+]
+
+# Loaded on first use: a workflow's sandbox imports this package for every workflow, and the command line for each word.
+_HOMES = {
+    "client": ["connect", "get_run", "list_runs", "map", "start"],
+    "errors": [
+        "FanoutError",
+        "ItemError",
+        "NoServer",
+        "NoWorker",
+        "NotAllowed",
+        "ObjectExists",
+        "ObjectMissing",
+        "RunExists",
+        "RunFailed",
+        "RunNotFound",
+        "SourceError",
+        "StoreError",
+        "StoreUnavailable",
+        "UnknownProcessor",
+        "UnknownReader",
+        "UsageError",
+    ],
+    "iteminfo": ["Info", "info"],
+    "session": ["local"],
+    "models": ["Failure", "ItemResult", "Progress", "RunResult", "Status"],
+    "options": ["Options"],
+    "plugin": ["Plugin"],
+    "processors": ["Processor", "processor"],
+    "readers": ["Csv", "Items", "JsonLines", "Range", "Reader"],
+    "run": ["Run", "RunInfo"],
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'fanout' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"fanout.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

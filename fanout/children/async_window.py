@@ -1,0 +1,231 @@
+"""The window for `async def` processors, and for functions that run in other processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+
+from fanout.children.book import Book, WrongOutputs, unserializable
+from fanout.children.window import TURN, Window
+from fanout.iteminfo import Info, current
+
+YIELD_CHECK = 64
+"""Items between two looks at the clock: a power of two."""
+
+
+class _Slot:
+    __slots__ = ("book", "expired", "position", "since", "task")
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self.position = -1
+        self.since = 0.0
+        self.expired = False
+        self.task: asyncio.Task[None] | None = None
+
+    def info(self) -> Info:
+        return self.book.info(self.position)
+
+
+class AsyncWindow(Window):
+    """Slots are tasks of the worker's event loop.
+
+    Args:
+        book: The items.
+        call: Runs the processor on one item, or on a list of them where `list_size` is given.
+        limit: Items in flight at most.
+        deadline: Seconds after which no further item is begun.
+        context: What the processor's code sees as its context.
+        list_size: Items that one call takes; None for one at a time.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        call: Callable[[Any], Awaitable[Any]],
+        *,
+        limit: int,
+        deadline: float,
+        context: contextvars.Context,
+        list_size: int | None = None,
+    ) -> None:
+        # A list holds as many places of the window as it has items.
+        self._list_size = None if list_size is None else min(list_size, limit)
+        super().__init__(book, limit=limit // (self._list_size or 1), deadline=deadline)
+        self._call = call
+        self._context = context
+        self._slots: set[_Slot] = set()
+        self._growing = False
+        self._breathing = False
+
+    async def halt(self) -> None:
+        """See base class."""
+        self.stop()
+        tasks = [slot.task for slot in self._slots if slot.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, source: Iterator[int]) -> None:
+        slot = _Slot(self.book)
+        self._slots.add(slot)
+        self._open += 1
+        work = self._take_items(slot, source) if self._list_size is None else self._take_lists(slot, source)
+        slot.task = self._loop.create_task(work, context=self._context.copy())
+        slot.task.add_done_callback(lambda task: self._closed(slot, task))
+
+    def _closed(self, slot: _Slot, task: asyncio.Task[None]) -> None:
+        self._slots.discard(slot)
+        self._open -= 1
+        if not task.cancelled() and task.exception() is not None:
+            self._error = task.exception()
+            self.stop()
+        self._wake.set()
+
+    def _look_after(self, now: float) -> None:
+        for slot in self._slots:
+            if slot.position >= 0 and not slot.expired and slot.task and self._overdue(slot, now):
+                slot.expired = True
+                slot.task.cancel()
+
+    def _grow(self) -> None:
+        """Open as many slots again as there are; called by the loop once a slot has to wait."""
+        self._growing = False
+        if self._breathing or self.stopping or self._exhausted:
+            return
+        for _ in range(min(self._open, self.limit - self._open)):
+            self._start(self._source)
+
+    async def _take_items(self, slot: _Slot, source: Iterator[int]) -> None:
+        """Run one item after the other. Everything that a quick item pays for is in this loop."""
+        current.set(slot.info)
+        book, call, validate, dump = self.book, self._call, self.book.validate, self.book.dump
+        values, outputs, loop = book.values, book.outputs, self._loop
+        turn, seen = loop.time(), 0
+        for position in source:
+            try:
+                item = validate(values[position])
+            except ValidationError as error:
+                book.reject(position, error)
+                continue
+            slot.position = position
+            slot.since = 0.0
+            if not self._growing:
+                self._growing = True
+                loop.call_soon(self._grow)
+            try:
+                output = await call(item)
+            except (Exception, SystemExit) as error:
+                self._failed(position, self._timed_out(slot) if slot.expired else error)
+            except asyncio.CancelledError as error:
+                if slot.expired:
+                    self._failed(position, self._timed_out(slot))
+                elif slot.task is not None and slot.task.cancelling():
+                    raise
+                else:
+                    # Not ours: the processor itself, or something it awaited, was cancelled.
+                    self._failed(position, error)
+            else:
+                if slot.expired:
+                    self._failed(position, self._timed_out(slot))
+                else:
+                    try:
+                        outputs[position] = dump(output)
+                    except PydanticSerializationError as error:
+                        self._failed(position, unserializable(output, error))
+            seen += 1
+            if not seen & (YIELD_CHECK - 1) and loop.time() - turn > TURN:
+                await self._breathe(slot)
+                turn = loop.time()
+
+    async def _take_lists(self, slot: _Slot, source: Iterator[int]) -> None:
+        """Run one list after the other."""
+        current.set(slot.info)
+        book = self.book
+        size = self._list_size or 1
+        while True:
+            positions, items = take_list(book, source, size)
+            if not positions:
+                return
+            slot.position = positions[0]
+            slot.since = 0.0
+            if not self._growing:
+                self._growing = True
+                self._loop.call_soon(self._grow)
+            outcome: Any
+            try:
+                outcome = await self._call(items)
+                if slot.expired:
+                    outcome = self._timed_out(slot)
+            except (Exception, SystemExit) as error:
+                outcome = self._timed_out(slot) if slot.expired else error
+            except asyncio.CancelledError as error:
+                if not slot.expired and slot.task is not None and slot.task.cancelling():
+                    raise
+                outcome = self._timed_out(slot) if slot.expired else error
+            settle_list(book, positions, outcome, self._failed)
+            slot.position = -1
+            await self._breathe(slot)
+
+    async def _breathe(self, slot: _Slot) -> None:
+        slot.position = -1
+        self._breathing = True
+        await asyncio.sleep(0)
+        self._breathing = False
+
+    def _timed_out(self, slot: _Slot) -> TimeoutError:
+        slot.expired = False
+        if slot.task is not None:
+            slot.task.uncancel()
+        return TimeoutError(f"the item took longer than its timeout of {self.book.options.timeout:g} s")
+
+
+def take_list(book: Book, source: Iterator[int], size: int) -> tuple[list[int], list[Any]]:
+    """Take up to `size` valid items; those that are not are recorded."""
+    positions: list[int] = []
+    items: list[Any] = []
+    for position in source:
+        try:
+            items.append(book.validate(book.values[position]))
+        except ValidationError as error:
+            book.reject(position, error)
+            continue
+        positions.append(position)
+        if len(positions) == size:
+            break
+    return positions, items
+
+
+def settle_list(
+    book: Book, positions: list[int], outcome: Any, failed: Callable[[int, BaseException], None]
+) -> None:
+    """Record what a list processor returned, or the error that it raised, for each of its items."""
+    if not isinstance(outcome, BaseException):
+        wrong = _wrong_outputs(positions, outcome)
+        outcome = wrong if wrong is not None else outcome
+    outcomes = [outcome] * len(positions) if isinstance(outcome, BaseException) else outcome
+    for position, output in zip(positions, outcomes, strict=True):
+        if isinstance(output, BaseException):
+            failed(position, output)
+            continue
+        try:
+            book.outputs[position] = book.dump(output)
+        except PydanticSerializationError as error:
+            failed(position, unserializable(output, error))
+
+
+def _wrong_outputs(positions: list[int], outcome: Any) -> WrongOutputs | None:
+    try:
+        count = len(outcome)
+    except TypeError:
+        return WrongOutputs(
+            f"the processor got a list of {len(positions)} items and returned {type(outcome).__name__}"
+        )
+    if count == len(positions):
+        return None
+    return WrongOutputs(f"the processor got {len(positions)} items and returned {count} outputs")

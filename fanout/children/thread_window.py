@@ -1,0 +1,190 @@
+"""The window for `def` processors: slots are threads of the worker's pool."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+
+from fanout.children.async_window import settle_list, take_list
+from fanout.children.book import Book, unserializable
+from fanout.children.window import LONGEST_TICK, Window
+from fanout.iteminfo import Info, current
+
+FIRST_TICK = 0.001
+QUICK = 5
+"""Items a slot ends in one tick that make a further thread useless: it would only fight for the interpreter."""
+
+
+class _Slot:
+    __slots__ = ("abandoned", "book", "position", "positions", "since")
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self.position = -1
+        self.positions: list[int] = []
+        self.since = 0.0
+        self.abandoned = False
+
+    def info(self) -> Info:
+        return self.book.info(self.position)
+
+
+class ThreadWindow(Window):
+    """Slots are threads: each takes one item after the other, without going through the event loop.
+
+    A thread cannot be ended from outside: one whose item is timed out is abandoned, and its late outcome ignored.
+
+    Args:
+        book: The items.
+        call: Runs the processor on one item, or on a list of them where `list_size` is given.
+        limit: Items in flight at most.
+        deadline: Seconds after which no further item is begun.
+        context: What the processor's code sees as its context.
+        pool: The worker's threads.
+        list_size: Items that one call takes; None for one at a time.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        call: Callable[[Any], Any],
+        *,
+        limit: int,
+        deadline: float,
+        context: contextvars.Context,
+        pool: Executor,
+        list_size: int | None = None,
+    ) -> None:
+        self._list_size = None if list_size is None else min(list_size, limit)
+        super().__init__(book, limit=limit // (self._list_size or 1), deadline=deadline)
+        self._call = call
+        self._context = context
+        self._pool = pool
+        self._slots: set[_Slot] = set()
+        self._lock = threading.Lock()
+        self._pace = FIRST_TICK
+        self._ended = 0
+        self._seen = 0
+
+    async def halt(self) -> None:
+        """See base class."""
+        self.stop()
+        with self._lock:
+            for slot in list(self._slots):
+                self._abandon(slot)
+
+    def _start(self, source: Iterator[int]) -> None:
+        slot = _Slot(self.book)
+        with self._lock:
+            self._slots.add(slot)
+            self._open += 1
+        self._pool.submit(self._context.copy().run, self._work, slot, source)
+
+    def _tick(self) -> float:
+        return min(super()._tick(), self._pace)
+
+    def _look_after(self, now: float) -> None:
+        with self._lock:
+            overdue = [s for s in self._slots if s.positions and self._overdue(s, now)]
+            for slot in overdue:
+                self._abandon(slot)
+                error = TimeoutError(
+                    f"the item took longer than its timeout of {self.book.options.timeout:g} s"
+                )
+                for position in slot.positions:
+                    self._failed(position, error)
+            ended, self._seen = self._ended - self._seen, self._ended
+            room = min(max(self._open, 1), self.limit - self._open)
+        self._pace = min(2 * self._pace, LONGEST_TICK)
+        if not self.stopping and not self._exhausted and (overdue or ended < QUICK * self._open):
+            for _ in range(room):
+                self._start(self._source)
+
+    def _abandon(self, slot: _Slot) -> None:
+        slot.abandoned = True
+        self._slots.discard(slot)
+        self._open -= 1
+
+    # ---- in the threads
+
+    def _work(self, slot: _Slot, source: Iterator[int]) -> None:
+        current.set(slot.info)
+        try:
+            step = self._one if self._list_size is None else self._list
+            while step(slot, source):
+                pass
+        except BaseException as error:
+            self._error = error
+            self.stop()
+        finally:
+            with self._lock:
+                if not slot.abandoned:
+                    self._abandon(slot)
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    def _one(self, slot: _Slot, source: Iterator[int]) -> bool:
+        """Run one item; returns whether there may be another for this slot."""
+        book = self.book
+        with self._lock:
+            position = next(source, None)
+            if position is None:
+                return False
+            try:
+                item = book.validate(book.values[position])
+            except ValidationError as error:
+                book.reject(position, error)
+                return True
+            self._begin(slot, [position])
+        failure: BaseException | None = None
+        row = b""
+        try:
+            output = self._call(item)
+            try:
+                row = book.dump(output)
+            except PydanticSerializationError as error:
+                failure = unserializable(output, error)
+        except (Exception, SystemExit) as error:
+            failure = error
+        with self._lock:
+            if slot.abandoned:
+                return False
+            self._end(slot, 1)
+            if failure is None:
+                book.outputs[position] = row
+            else:
+                self._failed(position, failure)
+        return True
+
+    def _list(self, slot: _Slot, source: Iterator[int]) -> bool:
+        """Run one list; returns whether there may be another for this slot."""
+        with self._lock:
+            positions, items = take_list(self.book, source, self._list_size or 1)
+            if not positions:
+                return False
+            self._begin(slot, positions)
+        outcome: Any
+        try:
+            outcome = self._call(items)
+        except (Exception, SystemExit) as error:
+            outcome = error
+        with self._lock:
+            if slot.abandoned:
+                return False
+            self._end(slot, len(positions))
+            settle_list(self.book, positions, outcome, self._failed)
+        return True
+
+    def _begin(self, slot: _Slot, positions: list[int]) -> None:
+        slot.position = positions[0]
+        slot.positions = positions
+        slot.since = 0.0
+
+    def _end(self, slot: _Slot, items: int) -> None:
+        slot.positions = []
+        self._ended += items

@@ -1,0 +1,149 @@
+"""The sliding window over the items of one batch.
+
+Items run in *slots*: a slot takes one item after the other, and the next slot is opened only when one has to wait.
+So a million items that never wait cost one slot and no task, timer or semaphore each, while items that wait soon have
+as many slots as the window allows. Stepping the user's coroutines by hand would be faster still, but breaks
+`asyncio.timeout` and anyio inside them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Protocol
+
+from fanout.children.book import Book
+
+TURN = 0.01
+"""Seconds after which a batch that never waits lets the worker's event loop breathe."""
+
+LONGEST_TICK = 0.25
+
+
+class Slot(Protocol):
+    """One place in the window: where an item runs now."""
+
+    since: float
+    """When the item was first seen waiting, by the loop's clock; 0 while it was not."""
+
+
+class Window(ABC):
+    """Runs the items of a book, so many at a time, until each has an outcome or the window is stopped.
+
+    Args:
+        book: The items.
+        limit: Items in flight at most.
+        deadline: Seconds after which no further item is begun.
+    """
+
+    def __init__(self, book: Book, *, limit: int, deadline: float) -> None:
+        self.book = book
+        self.limit = limit
+        self.stopping = False
+        self._seconds = deadline
+        self._fresh: Iterator[int] = self._unsettled()
+        self._source = self._fresh_and_due()
+        self._exhausted = False
+        self._retries: list[tuple[float, int]] = []
+        self._error: BaseException | None = None
+        self._open = 0
+
+    async def run(self) -> None:
+        """Run the items; returns when nothing is in flight any more."""
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        deadline = self._loop.time() + self._seconds
+        self._start(self._source)
+        while not self._finished():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._pause(deadline))
+            self._wake.clear()
+            now = self._loop.time()
+            if now >= deadline:
+                self.stop()
+            self._look_after(now)
+            if self._next_due() <= now and self._open < self.limit and not self.stopping:
+                self._start(self._due())
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Begin no further item; what is in flight ends."""
+        self.stopping = True
+
+    @abstractmethod
+    async def halt(self) -> None:
+        """Stop, and cut off what is in flight: those items stay without an outcome."""
+
+    @property
+    def in_flight(self) -> int:
+        """Slots that are open."""
+        return self._open
+
+    # ---- for the kinds of windows
+
+    @abstractmethod
+    def _start(self, source: Iterator[int]) -> None:
+        """Open a slot that takes its items from `source`."""
+
+    @abstractmethod
+    def _look_after(self, now: float) -> None:
+        """Time out what is overdue; open further slots where that is this window's way."""
+
+    def _tick(self) -> float:
+        timeout = self.book.options.timeout
+        return min(LONGEST_TICK, timeout / 10) if timeout else LONGEST_TICK
+
+    def _failed(self, position: int, error: BaseException) -> None:
+        delay = self.book.fail(position, error)
+        if delay is not None:
+            heapq.heappush(self._retries, (self._loop.time() + delay, position))
+
+    def _overdue(self, slot: Slot, now: float) -> bool:
+        timeout = self.book.options.timeout
+        if timeout is None:
+            return False
+        if slot.since == 0.0:
+            slot.since = now
+        return now - slot.since >= timeout
+
+    def _fresh_and_due(self) -> Iterator[int]:
+        for position in self._fresh:
+            if self._retries:
+                yield from self._due()
+            if self.stopping:
+                return
+            yield position
+        self._exhausted = True
+        yield from self._due()
+
+    def _due(self) -> Iterator[int]:
+        while not self.stopping and self._next_due() <= self._loop.time():
+            yield heapq.heappop(self._retries)[1]
+
+    # ---- private
+
+    def _unsettled(self) -> Iterator[int]:
+        unusable = self.book.unusable
+        whole = range(len(self.book))
+        return iter([p for p in whole if p not in unusable] if unusable else whole)
+
+    def _finished(self) -> bool:
+        if self._open:
+            return False
+        return self.stopping or self._error is not None or (self._exhausted and not self._retries)
+
+    def _pause(self, deadline: float) -> float:
+        now = self._loop.time()
+        until = min(deadline, self._next_due())
+        return self._tick() if self.stopping else max(0.0, min(self._tick(), until - now))
+
+    def _next_due(self) -> float:
+        try:
+            return self._retries[0][0]
+        except IndexError:  # empty, or a slot's thread took the last one meanwhile
+            return math.inf

@@ -1,0 +1,10 @@
+"""`python -m fanout.cli`: the command, where it is not on PATH."""
+
+from __future__ import annotations
+
+import sys
+
+from fanout.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

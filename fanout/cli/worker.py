@@ -1,0 +1,272 @@
+"""`fanout worker`: one process that polls, or a supervisor over several."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fanout.cli import exits
+from fanout.cli.connection import Connection
+from fanout.cli.flags import command
+from fanout.errors import NoServer
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    from fanout.plugin import Plugin
+    from fanout.processors import Processor
+
+SERVER_WITHIN = 60.0
+"""Seconds that the server may be away when a worker starts."""
+
+_RETRY_EVERY = 3.0
+
+
+@command
+async def worker(
+    connection: Connection,
+    modules: Annotated[list[str], typer.Argument(metavar="MODULE...", help="Modules with processors.")],
+    processes: Annotated[
+        int, typer.Option("--processes", "-p", min=1, max=1024, envvar="FANOUT_PROCESSES", help="How many processes.")
+    ] = 1,
+    task_queue: Annotated[
+        str | None,
+        typer.Option(help="Queue to poll; default: those that the processors name, FANOUT_TASK_QUEUE, or fanout."),
+    ] = None,
+    threads: Annotated[
+        int, typer.Option(min=1, envvar="FANOUT_THREADS", help="Threads of a process for `def` processors.")
+    ] = 128,
+    max_batches: Annotated[
+        int | None, typer.Option(min=1, envvar="FANOUT_MAX_BATCHES", help="Batches that a process runs at once.")
+    ] = None,
+    shutdown_timeout: Annotated[
+        float,
+        typer.Option(min=0, envvar="FANOUT_SHUTDOWN_TIMEOUT", help="Seconds that batches in flight have at a shutdown."),
+    ] = 60.0,
+    store: Annotated[
+        str | None, typer.Option(envvar="FANOUT_STORE", help="URL or folder for outputs; default ./fanout-output.")
+    ] = None,
+    allow_root: Annotated[
+        list[str] | None,
+        typer.Option(help="URL or folder that may be read and written; default FANOUT_ALLOWED_ROOTS and this folder."),
+    ] = None,
+    log_level: Annotated[str, typer.Option(envvar="FANOUT_LOG_LEVEL", help="Least level to log.")] = "info",
+    supervised: Annotated[bool, typer.Option(hidden=True)] = False,
+) -> int:
+    """Run workers for the processors of some modules.
+
+    SIGTERM or Ctrl-C once: take nothing new, end what is in flight, exit 0. Ctrl-C twice: end at once.
+    """
+    import structlog
+
+    from fanout.cli.targets import load_processors
+    from fanout.observability.logs import configure_logging
+    from fanout.plugin import Plugin
+    from fanout.worker import settle_memory
+
+    configure_logging(level=log_level)
+    log = structlog.get_logger("fanout.worker")
+    processors = load_processors(modules)
+    queues = queues_of(processors, task_queue)
+    if processes > 1:
+        async with connection.located() as found:
+            line = worker_command(
+                modules,
+                found,
+                task_queue=task_queue,
+                threads=threads,
+                max_batches=max_batches,
+                shutdown_timeout=shutdown_timeout,
+                store=store,
+                allow_root=allow_root,
+                log_level=log_level,
+            )
+            return await _supervise(line, processes, found, shutdown_timeout, log)
+
+    plugin = Plugin(processors, store=store, allowed_roots=local_roots(allow_root), threads=threads)
+    stop = asyncio.Event()
+
+    def ready() -> None:
+        settle_memory()
+        log.info(
+            "worker ready",
+            processors=[f"{made.name} (version {made.version})" for made in processors],
+            queues=queues,
+            store=plugin.store,
+            allowed_roots=plugin.allowed_roots,
+            server=client.service_client.config.target_host if client else None,
+            namespace=client.namespace if client else None,
+            pid=os.getpid(),
+        )
+
+    with (
+        _signals(stop.set, lambda: os._exit(exits.DETACHED), log),
+        _parents_life(stop) if supervised else contextlib.nullcontext(),
+    ):
+        async with _connected(connection, plugin, stop, log) as client:
+            if client is not None:
+                await _poll(
+                    client,
+                    queues,
+                    stop=stop,
+                    ready=ready,
+                    shutdown_timeout=shutdown_timeout,
+                    max_batches=max_batches,
+                )
+    log.info("worker stopped")
+    return exits.SUCCEEDED
+
+
+def queues_of(processors: Sequence[Processor[..., Any]], asked: str | None) -> list[str]:
+    """Return the queues to poll: the one asked for, else those that runs of these processors use by default."""
+    if asked:
+        return [asked]
+    usual = os.environ.get("FANOUT_TASK_QUEUE") or "fanout"
+    return sorted({processor.task_queue or usual for processor in processors})
+
+
+def worker_command(
+    modules: Sequence[str],
+    connection: Connection,
+    *,
+    task_queue: str | None = None,
+    threads: int = 128,
+    max_batches: int | None = None,
+    shutdown_timeout: float = 60.0,
+    store: str | None = None,
+    allow_root: Sequence[str] | None = None,
+    log_level: str = "info",
+) -> list[str]:
+    """Return the command line of one supervised worker process."""
+    line = [sys.executable, "-m", "fanout.cli", "worker", *modules, "--processes", "1", "--supervised"]
+    line += ["--threads", str(threads), "--shutdown-timeout", str(shutdown_timeout), "--log-level", log_level]
+    for flag, value in (("--task-queue", task_queue), ("--max-batches", max_batches), ("--store", store)):
+        line += [] if value is None else [flag, str(value)]
+    for root in allow_root or ():
+        line += ["--allow-root", root]
+    return [*line, *connection.command_line()]
+
+
+def local_roots(given: Sequence[str] | None) -> list[str] | None:
+    """Return the roots to allow: those given, and this folder; None for the plugin's default."""
+    return [*given, "."] if given else None
+
+
+async def _poll(
+    client: Client,
+    queues: Sequence[str],
+    *,
+    stop: asyncio.Event,
+    ready: Callable[[], None],
+    shutdown_timeout: float,
+    max_batches: int | None,
+) -> None:
+    """Run a worker for each queue, one after the other until all poll, then all until `stop`."""
+    from fanout.worker import run_worker
+
+    async with asyncio.TaskGroup() as group:
+        for queue in queues:
+            polls = asyncio.Event()
+            task = group.create_task(
+                run_worker(
+                    client,
+                    queue,
+                    stop=stop,
+                    shutdown_timeout=shutdown_timeout,
+                    max_batches=max_batches,
+                    ready=polls.set,
+                )
+            )
+            polling = asyncio.ensure_future(polls.wait())
+            await asyncio.wait({task, polling}, return_when=asyncio.FIRST_COMPLETED)
+            polling.cancel()
+            if not polls.is_set():
+                return  # told to stop before it polled; an error is the group's to raise
+        ready()
+
+
+@contextlib.asynccontextmanager
+async def _connected(
+    connection: Connection, plugin: Plugin, stop: asyncio.Event, log: Any
+) -> AsyncIterator[Client | None]:
+    """Connect, waiting for a server that is away; None when told to stop meanwhile."""
+    async with contextlib.AsyncExitStack() as stack:
+        deadline = time.monotonic() + SERVER_WITHIN
+        while not stop.is_set():
+            try:
+                client = await stack.enter_async_context(connection.client(plugin))
+            except NoServer as error:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise
+                log.warning(
+                    "no server yet; trying again", reason=str(error).partition("\n")[0], for_seconds=round(left)
+                )
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), min(_RETRY_EVERY, left))
+            else:
+                yield client
+                return
+        yield None
+
+
+async def _supervise(line: Sequence[str], processes: int, connection: Connection, grace: float, log: Any) -> int:
+    from fanout.cli.supervisor import Supervisor
+
+    supervisor = Supervisor(
+        line, processes, tell=log.info, grace=grace, environment=connection.environment()
+    )
+    with _signals(supervisor.stop, supervisor.kill, log):
+        code = await supervisor.run()
+    if code == exits.SUCCEEDED:
+        log.info("all worker processes stopped")
+    return code
+
+
+@contextlib.contextmanager
+def _signals(first: Callable[[], None], second: Callable[[], None], log: Any) -> Iterator[None]:
+    """Call one function at the first SIGTERM or Ctrl-C, another at a second Ctrl-C."""
+    loop = asyncio.get_running_loop()
+    asked = False
+
+    def on_signal(number: signal.Signals) -> None:
+        nonlocal asked
+        if asked and number is signal.SIGINT:
+            second()
+        elif not asked:
+            asked = True
+            log.info("stopping: batches in flight are ending; Ctrl-C once more ends them at once")
+            first()
+
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def _parents_life(stop: asyncio.Event) -> Iterator[None]:
+    """Stop when the supervisor is gone: it holds the other end of our stdin, and never writes to it."""
+    loop = asyncio.get_running_loop()
+
+    def gone() -> None:
+        loop.remove_reader(0)
+        stop.set()
+
+    loop.add_reader(0, gone)
+    try:
+        yield
+    finally:
+        loop.remove_reader(0)

@@ -1,0 +1,272 @@
+"""Where a run begins: connect, start, get, list, map."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import uuid
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.envconfig import ClientConfig
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, TLSConfig
+
+from fanout import wire
+from fanout.errors import NoServer, RunExists, UsageError
+from fanout.models import ItemResult, RunResult, Status
+from fanout.options import check, from_environment
+from fanout.plugin import Plugin
+from fanout.processors import Processor, as_processor
+from fanout.readers import Items, Reader
+from fanout.run import Run, RunInfo, read_info
+from fanout.storage.layout import check_run_id, staged_path
+from fanout.storage.reading import load_manifest
+from fanout.storage.roots import to_url
+from fanout.storage.stores import open_store
+
+DEFAULT_ADDRESS = "localhost:7233"
+DEFAULT_TASK_QUEUE = "fanout"
+
+IfExists = Literal["fail", "attach", "new"]
+
+
+async def connect(
+    address: str | None = None,
+    *,
+    namespace: str | None = None,
+    profile: str | None = None,
+    api_key: str | None = None,
+    tls: bool | TLSConfig | None = None,
+    plugin: Plugin | None = None,
+) -> Client:
+    """Connect to Temporal, as the `temporal` command does.
+
+    Args:
+        address: Of the server. Default: Temporal's profile file and `TEMPORAL_*` variables, else `localhost:7233`.
+        namespace: Default: the same, else `default`.
+        profile: Of Temporal's profile file.
+        api_key: For servers that ask for one.
+        tls: Whether, or how, to encrypt.
+        plugin: What makes the client speak fanout; one with defaults where it is None.
+
+    Raises:
+        NoServer: No Temporal server answers there.
+    """
+    found: dict[str, Any] = dict(ClientConfig.load_client_connect_config(profile=profile))
+    said = {"target_host": address, "namespace": namespace, "api_key": api_key, "tls": tls}
+    found.update({name: value for name, value in said.items() if value is not None})
+    found.setdefault("target_host", DEFAULT_ADDRESS)
+    try:
+        return await Client.connect(**found, plugins=[plugin or Plugin()])
+    except (RuntimeError, RPCError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise NoServer(
+            f"no Temporal server answers at {found['target_host']} ({reason}); "
+            "start one with `fanout dev`, or say where it is with --address or TEMPORAL_ADDRESS"
+        ) from None
+
+
+async def start(
+    client: Client,
+    processor: Processor[..., Any] | Callable[..., Any] | str,
+    reader: Reader | Iterable[Any] | AsyncIterable[Any],
+    *,
+    id: str | None = None,
+    task_queue: str | None = None,
+    output: str | os.PathLike[str] | None = None,
+    if_exists: IfExists = "fail",
+    params: Mapping[str, Any] | None = None,
+    continue_run: bool = False,
+    **settings: Any,
+) -> Run:
+    """Start a run: one processor over one set of items.
+
+    Args:
+        client: From `connect`, or any Temporal client.
+        processor: What to do with each item; or the name under which workers have registered it.
+        reader: Where the items come from; any other iterable is taken as `fanout.Items`.
+        id: The run's id; made of the processor's name and the time by default.
+        task_queue: Default: the processor's own, else `FANOUT_TASK_QUEUE`, else `"fanout"`.
+        output: URL or path of the store that the output goes to. Default: the client's plugin, `FANOUT_STORE`, or
+            `./fanout-output`.
+        if_exists: What to do where a run of that id exists: `"fail"`, `"attach"` to it, or start a `"new"` one in its
+            place (which fails while the old one runs).
+        params: Keyword-only arguments of the processor.
+        continue_run: Run the items after those that the run of this id ended with; results read as one.
+        **settings: Any field of `fanout.Options`.
+
+    Returns:
+        The run.
+
+    Raises:
+        UsageError: An option, parameter or id does not fit.
+        SourceError: The items cannot be read.
+        RunExists: A run of that id exists.
+        NoServer: The server does not answer.
+    """
+    wanted = processor if isinstance(processor, str) else as_processor(processor)
+    name = wanted if isinstance(wanted, str) else wanted.name
+    checked = check(settings)
+    given = dict(params or {})
+    if not isinstance(wanted, str):
+        given = wanted.check_params(given)
+    run_id = check_run_id(id or _new_id(name))
+    store_url = _store_of(client, output)
+    nonce = uuid.uuid4().hex
+    source_reader = _as_reader(reader)
+    previous = None
+    if continue_run:
+        previous, done = await _ended_with(client, run_id)
+        source_reader = source_reader.skip(done)
+        if_exists = "new"
+    prepared = await source_reader.prepare(open_store(store_url), staged_path(run_id, nonce))
+    order = wire.RunInput(
+        nonce=nonce,
+        store=store_url,
+        processor=name,
+        source=prepared.to_source(),
+        params=given,
+        settings=checked,
+        environment=from_environment(dict(os.environ)),
+        previous=previous,
+    )
+    own_queue = None if isinstance(wanted, str) else wanted.task_queue
+    queue = task_queue or own_queue or os.environ.get("FANOUT_TASK_QUEUE") or DEFAULT_TASK_QUEUE
+    try:
+        handle = await client.start_workflow(
+            wire.RUN_WORKFLOW,
+            order,
+            id=run_id,
+            task_queue=queue,
+            result_type=RunResult,
+            id_reuse_policy=(
+                WorkflowIDReusePolicy.ALLOW_DUPLICATE
+                if if_exists == "new"
+                else WorkflowIDReusePolicy.REJECT_DUPLICATE
+            ),
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            memo={wire.STORE_MEMO: store_url, wire.PROCESSOR_MEMO: name},
+            static_summary=f"{name} over {source_reader}",
+            static_details=f"Output: `{store_url}`",
+        )
+    except WorkflowAlreadyStartedError:
+        if if_exists == "attach":
+            return get_run(client, run_id)
+        raise RunExists(_taken(run_id, if_exists)) from None
+    except RPCError as error:
+        raise NoServer(f"the Temporal server did not accept the run: {error.message}") from None
+    return Run(client, run_id, execution=handle.first_execution_run_id)
+
+
+def get_run(client: Client, id: str) -> Run:
+    """Return the handle of a run; nothing is asked of the server yet.
+
+    Args:
+        client: Any Temporal client.
+        id: The run's id.
+    """
+    return Run(client, id)
+
+
+async def list_runs(
+    client: Client,
+    *,
+    status: Status | None = None,
+    processor: str | None = None,
+    task_queue: str | None = None,
+    limit: int = 100,
+) -> list[RunInfo]:
+    """Return the runs of a namespace, the newest first.
+
+    Args:
+        client: Any Temporal client.
+        status: Only runs in this status.
+        processor: Only runs of this processor.
+        task_queue: Only runs of this queue.
+        limit: How many at most.
+    """
+    query = f"WorkflowType = '{wire.RUN_WORKFLOW}'"
+    if task_queue is not None:
+        quoted = task_queue.replace("'", "''")
+        query += f" AND TaskQueue = '{quoted}'"
+    found: list[RunInfo] = []
+    async for execution in client.list_workflows(query):
+        info = await read_info(execution)
+        if status in (None, info.status) and processor in (None, info.processor):
+            found.append(info)
+        if len(found) >= limit:
+            break
+    return found
+
+
+async def map(
+    client: Client,
+    processor: Processor[..., Any] | Callable[..., Any] | str,
+    items: Iterable[Any] | AsyncIterable[Any],
+    **arguments: Any,
+) -> list[ItemResult]:
+    """Run a processor over a small set, and return the results in the order of the items.
+
+    Args:
+        client: From `connect`, or any Temporal client.
+        processor: What to do with each item.
+        items: Any iterable; all results come back in memory.
+        **arguments: As for `start`.
+
+    Raises:
+        RunFailed: An item failed for good; the other results are in the run's output.
+    """
+    run = await start(client, processor, items, **arguments)
+    result = await run.result()
+    result.raise_for_failures()
+    return [row async for row in run.results(ordered=True)]
+
+
+def _as_reader(given: Reader | Iterable[Any] | AsyncIterable[Any]) -> Reader:
+    if isinstance(given, Reader):
+        return given
+    if isinstance(given, str | bytes | os.PathLike):
+        raise UsageError(f"say how {given!r} is read: fanout.Csv({given!r}) or fanout.JsonLines({given!r})")
+    return Items(given)
+
+
+def _store_of(client: Client, output: str | os.PathLike[str] | None) -> str:
+    if output is not None:
+        return to_url(output)
+    for plugin in client.config()["plugins"]:
+        if isinstance(plugin, Plugin):
+            return plugin.store
+    return Plugin().store
+
+
+def _new_id(name: str) -> str:
+    safe = "".join(c if c.isalnum() or c in "._-" else "-" for c in name)
+    return f"{safe}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def _taken(run_id: str, if_exists: IfExists) -> str:
+    if if_exists == "new":
+        return f"run {run_id!r} is still running; cancel it first, or use another id"
+    return (
+        f"a run {run_id!r} exists; watch it with `fanout watch {run_id}`, use another id, "
+        "or say if_exists='attach' (to join it) or 'new' (to start over once it has ended)"
+    )
+
+
+async def _ended_with(client: Client, run_id: str) -> tuple[str, int]:
+    """Return the output of an ended run, and the index after its last item."""
+    info = await get_run(client, run_id).info()
+    if info.status is Status.RUNNING:
+        raise UsageError(f"run {run_id!r} is still running: continue it once it has ended")
+    store = open_store(info.output)
+    manifest = await load_manifest(store)
+    if manifest is None or manifest.result.not_run:
+        raise UsageError(
+            f"run {run_id!r} ended as {info.status} before all of its items were run: only a run that completed, "
+            "such as one with a limit, can be continued"
+        )
+    return info.output, manifest.run.source.skip + manifest.result.items

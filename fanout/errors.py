@@ -1,0 +1,114 @@
+"""Every error that fanout raises to a person.
+
+FanoutError
+├── UsageError            what was asked for cannot be done: fix the call
+│   ├── UnknownProcessor
+│   ├── UnknownReader
+│   └── NotAllowed        a path outside the worker's allowed roots
+├── SourceError           the items cannot be read: missing, empty, changed under the run
+├── StoreError            the output cannot be trusted: another run's marker, items lost or twice
+│   ├── ObjectExists
+│   ├── ObjectMissing
+│   └── StoreUnavailable  may pass: the disk is full, the service does not answer
+├── RunExists             the id is taken
+├── RunNotFound
+├── NoServer              no Temporal server answers
+├── NoWorker              nobody polls the run's task queue
+└── RunFailed             the run ended, and not well (carries its result)
+
+ItemError                 raised *by* a processor, to say how its item failed
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fanout.models import RunResult
+
+
+class FanoutError(Exception):
+    """The root of everything that fanout raises on purpose."""
+
+
+class UsageError(FanoutError):
+    """What was asked for cannot be done; the text says what to change."""
+
+
+class UnknownProcessor(UsageError):
+    """No processor of that name is registered here."""
+
+
+class UnknownReader(UsageError):
+    """No reader of that kind is registered here."""
+
+
+class NotAllowed(UsageError):
+    """A URL lies outside the allowed roots."""
+
+
+class SourceError(FanoutError):
+    """The items cannot be read: missing, not matching, or changed under the run."""
+
+
+class StoreError(FanoutError):
+    """The output cannot be written or trusted."""
+
+
+class ObjectExists(StoreError):
+    """An object of that name is there already."""
+
+
+class ObjectMissing(StoreError):
+    """No object has that name."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be used now; trying again may help."""
+
+
+class RunExists(FanoutError):
+    """A run with that id exists."""
+
+
+class RunNotFound(FanoutError):
+    """No run has that id."""
+
+
+class NoServer(FanoutError):
+    """No Temporal server answers at the address."""
+
+
+class NoWorker(FanoutError):
+    """No worker polls the task queue."""
+
+
+class RunFailed(FanoutError):
+    """A run ended in another status than the one asked for.
+
+    Attributes:
+        result: What the run did before it ended, where that is known.
+        status: The status it ended in.
+    """
+
+    def __init__(self, message: str, *, status: str, result: RunResult | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.result = result
+
+
+class ItemError(Exception):
+    """Raise this in a processor to say how its item failed.
+
+    Args:
+        message: What went wrong, for a person.
+        retryable: False records the failure at once, without further attempts.
+        retry_after: Seconds to wait before the next attempt, instead of the policy's backoff.
+    """
+
+    def __init__(
+        self, message: str = "", *, retryable: bool = True, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.retry_after = retry_after

@@ -1,0 +1,295 @@
+"""What crosses a boundary: between client, workflows, activities and storage.
+
+Plain frozen dataclasses of JSON values, so that any Temporal data converter carries them, and so that
+a field added later with a default still reads what an older version wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from fanout.errors import RunFailed
+
+Json = Any
+"""A value that JSON can express."""
+
+
+class Status(StrEnum):
+    """What a run is doing, or how it ended."""
+
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    COMPLETED_WITH_FAILURES = "COMPLETED_WITH_FAILURES"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+    TERMINATED = "TERMINATED"
+
+
+# ----------------------------------------------------------------------------------------------- items
+
+
+@dataclass(frozen=True)
+class Source:
+    """A registered reader by its kind, with what it needs to find the items.
+
+    Attributes:
+        kind: The reader's registered name, such as `"jsonl"`. Never an import path.
+        args: The reader's own arguments, as JSON. Never a credential.
+        key: The field of an item that names it to people; None for its index.
+        skip: How many items from the beginning not to run.
+        limit: How many items to run at most; None for all.
+        inline: Whether the items are at hand (arithmetic, or in `args`), so that planning reads nothing.
+    """
+
+    kind: str
+    args: dict[str, Json] = field(default_factory=dict)
+    key: str | None = None
+    skip: int = 0
+    limit: int | None = None
+    inline: bool = False
+
+
+@dataclass(frozen=True)
+class Page:
+    """A contiguous range of items that planning has found, and where its reader finds them.
+
+    Attributes:
+        start: Index of the first item.
+        count: How many items; exact.
+        size: Bytes of the items in the source, 0 where unknown.
+        locator: What the reader needs to open any part of the page; small, JSON.
+        values: The items themselves, where they travel inline.
+    """
+
+    start: int
+    count: int
+    size: int = 0
+    locator: dict[str, Json] = field(default_factory=dict)
+    values: list[Json] | None = None
+
+    @property
+    def end(self) -> int:
+        """Index after the last item."""
+        return self.start + self.count
+
+    def cut(self, start: int, end: int) -> Page:
+        """Return the part of the page from `start` to below `end`, both inside it."""
+        share = (end - start) / self.count if self.count else 0
+        return Page(
+            start=start,
+            count=end - start,
+            size=round(self.size * share),
+            locator=self.locator,
+            values=None if self.values is None else self.values[start - self.start : end - self.start],
+        )
+
+
+def cut(pages: list[Page], start: int, end: int) -> list[Page]:
+    """Return the parts of consecutive pages that hold the items from `start` to below `end`."""
+    return [
+        page.cut(max(start, page.start), min(end, page.end))
+        for page in pages
+        if page.start < end and start < page.end
+    ]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One step of planning: the page found, where to go on, and what is known of the whole.
+
+    Attributes:
+        page: The items found in this step; its count may be 0.
+        cursor: Where the next step begins; None when the source is exhausted.
+        total: Items of the whole source: exact once `cursor` is None, else the best estimate.
+    """
+
+    page: Page
+    cursor: dict[str, Json] | None
+    total: int
+
+
+@dataclass(frozen=True)
+class ItemResult:
+    """One item that succeeded.
+
+    Attributes:
+        index: Position of the item in the source, from 0.
+        key: What a person would search for: the field named by `key=`, else the index.
+        output: What the processor returned, as JSON.
+    """
+
+    index: int
+    key: str
+    output: Json
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One item that failed for good.
+
+    Attributes:
+        index: Position of the item in the source, from 0.
+        key: What a person would search for.
+        source: Where the item stands, such as `urls.csv:18`.
+        input: The item as it was read; shortened text where it is large or unreadable.
+        error_type: Name of the exception's class, or of the reason.
+        message: What went wrong.
+        traceback: The processor's part of the traceback; empty for invalid items.
+        attempts: How often the processor was called.
+        worker: Identity of the worker that gave up.
+        version: The processor's version.
+    """
+
+    index: int
+    key: str
+    source: str
+    input: Json
+    error_type: str
+    message: str
+    traceback: str = ""
+    attempts: int = 0
+    worker: str = ""
+    version: str = ""
+
+
+# --------------------------------------------------------------------------------------------- numbers
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Counts of settled items; they add up.
+
+    Attributes:
+        succeeded: Items with a committed result.
+        failed: Items with a committed failure.
+        error_types: Failures by error type; at most `MAX_ERROR_TYPES` names, the rest under `"other"`.
+        batches: Commits.
+        result_bytes: Bytes of result rows.
+    """
+
+    MAX_ERROR_TYPES = 20
+
+    succeeded: int = 0
+    failed: int = 0
+    error_types: dict[str, int] = field(default_factory=dict)
+    batches: int = 0
+    result_bytes: int = 0
+
+    @property
+    def done(self) -> int:
+        """Items with an outcome."""
+        return self.succeeded + self.failed
+
+    def __add__(self, other: Totals) -> Totals:
+        types = dict(self.error_types)
+        for name, count in other.error_types.items():
+            known = name in types or len(types) < self.MAX_ERROR_TYPES
+            slot = name if known else "other"
+            types[slot] = types.get(slot, 0) + count
+        return Totals(
+            succeeded=self.succeeded + other.succeeded,
+            failed=self.failed + other.failed,
+            error_types=types,
+            batches=self.batches + other.batches,
+            result_bytes=self.result_bytes + other.result_bytes,
+        )
+
+
+@dataclass(frozen=True)
+class PartitionTime:
+    """How long one partition took."""
+
+    partition: int
+    items: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands; `succeeded` and `failed` count commits only, and never go back.
+
+    Attributes:
+        status: What the run is doing.
+        total: Items of the run; an estimate until `planned`.
+        planned: Whether `total` is exact.
+        succeeded: Items with a committed result.
+        failed: Items with a committed failure.
+        in_flight: Upper bound of the items that run now.
+        partitions: Partitions that live now.
+        rate: Items per second, over the time since the caller's last look; 0 where unknown.
+        eta: Seconds to go at that rate; None where unknown.
+        seconds: Since the run began.
+    """
+
+    status: Status
+    total: int = 0
+    planned: bool = False
+    succeeded: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    partitions: int = 0
+    rate: float = 0.0
+    eta: float | None = None
+    seconds: float = 0.0
+
+    @property
+    def done(self) -> int:
+        """Items with an outcome."""
+        return self.succeeded + self.failed
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run did.
+
+    Attributes:
+        run_id: The run's id.
+        status: How it ended.
+        items: Items of the run.
+        succeeded: Items with a result.
+        failed: Items with a failure record.
+        not_run: Items that were never reached (a canceled run).
+        error_types: Failures by error type.
+        partitions: How many partitions the run had.
+        slowest: The partitions that took longest, the longest first.
+        seconds: From start to end.
+        output: URL of the folder with results, failures and the manifest.
+    """
+
+    run_id: str
+    status: Status
+    items: int
+    succeeded: int
+    failed: int
+    not_run: int = 0
+    error_types: dict[str, int] = field(default_factory=dict)
+    partitions: int = 0
+    slowest: list[PartitionTime] = field(default_factory=list)
+    seconds: float = 0.0
+    output: str = ""
+
+    def raise_for_failures(self) -> RunResult:
+        """Return the result itself when every item succeeded.
+
+        Raises:
+            RunFailed: An item failed or was not run.
+        """
+        if self.failed or self.not_run:
+            reasons = ", ".join(f"{n:,} {name}" for name, n in self.error_types.items())
+            raise RunFailed(
+                f"{self.failed:,} of {self.items:,} items of {self.run_id!r} failed"
+                + (f" ({reasons})" if reasons else "")
+                + (f", {self.not_run:,} were not run" if self.not_run else "")
+                + f"; see `fanout failures {self.run_id}`",
+                status=self.status,
+                result=self,
+            )
+        return self
+
+
+def plain(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return counts sorted from the largest, for people and for JSON."""
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

@@ -1,0 +1,1 @@
+"""What fanout tells about itself: logs, metrics, and details in Temporal Web."""

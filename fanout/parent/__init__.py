@@ -1,0 +1,1 @@
+"""What runs above the partitions: planning, the tree, totals, the manifest. Nothing here knows of items."""

@@ -1,0 +1,136 @@
+"""The activities above the partitions: planning, publishing a partition, finishing the run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+
+from temporalio import activity
+
+from fanout import wire
+from fanout.boundary import failing
+from fanout.models import Scan
+from fanout.options import resolve
+from fanout.processors import find
+from fanout.readers.registry import from_source
+from fanout.storage import layout
+from fanout.storage.markers import claim, load_run
+from fanout.storage.publishing import finalize, publish
+from fanout.storage.records import RunRecord
+from fanout.storage.stores import Store, open_store
+from fanout.wire import FinalizeInput, PlanInput, PlanOutput, PublishInput
+from fanout.workbench import Workbench
+
+
+class ParentActivities:
+    """What a worker does for the workflows above the batches.
+
+    Args:
+        bench: What the activities of this process share.
+    """
+
+    def __init__(self, bench: Workbench) -> None:
+        self.bench = bench
+
+    @activity.defn(name=wire.PLAN_ACTIVITY)
+    @failing
+    async def plan(self, order: PlanInput) -> PlanOutput:
+        """Find the next page of the source; the first time, claim the output and settle the options.
+
+        Raises:
+            ApplicationError: The processor is unknown here, an option or parameter is wrong, the source cannot be
+                read, or the output belongs to another run; not retried.
+        """
+        run = order.run
+        processor = find(run.processor, self.bench.processors)
+        options = resolve(run.settings, processor.settings, run.environment)
+        output = layout.output_url(run.store, order.run_id, order.execution)
+        store = open_store(self.bench.roots.check(output))
+        if order.step == 0:
+            await claim(
+                store,
+                RunRecord(
+                    nonce=run.nonce,
+                    run_id=order.run_id,
+                    execution=order.execution,
+                    processor=processor.name,
+                    version=processor.version,
+                    source=run.source,
+                    params=processor.check_params(run.params),
+                    options=asdict(options),
+                    previous=run.previous,
+                ),
+            )
+        async with _beating():
+            scan = await self._scan(order, store)
+        return PlanOutput(
+            scan=scan, output=output, options=asdict(options), list_size=processor.list_size or 1
+        )
+
+    async def _scan(self, order: PlanInput, store: Store) -> Scan:
+        source = order.run.source
+        most = None if source.limit is None else source.skip + source.limit - order.seen
+        scan = await from_source(source).scan(
+            self.bench.files, store, f"{order.step:06d}", order.cursor, most
+        )
+        page = scan.page
+        # What is skipped is scanned all the same: only that tells where the rest begins.
+        page = page.cut(min(max(page.start, source.skip), page.end), page.end)
+        total = scan.total if source.limit is None else min(scan.total, source.skip + source.limit)
+        done = scan.cursor is None or (most is not None and scan.page.count >= most)
+        return Scan(page=page, cursor=None if done else scan.cursor, total=max(0, total - source.skip))
+
+    @activity.defn(name=wire.PUBLISH_ACTIVITY)
+    @failing
+    async def publish(self, order: PublishInput) -> None:
+        """Check that the commits of a partition tile it, and publish its rows.
+
+        Raises:
+            ApplicationError: Items are lost or there twice; not retried.
+        """
+        store = open_store(self.bench.roots.check(order.output))
+        async with _beating():
+            await publish(
+                store,
+                order.nonce,
+                order.partition,
+                order.start,
+                order.count,
+                order.not_run,
+                seconds=order.seconds,
+            )
+
+    @activity.defn(name=wire.FINALIZE_ACTIVITY)
+    @failing
+    async def finalize(self, order: FinalizeInput) -> None:
+        """Check the whole run and write its manifest.
+
+        Raises:
+            ApplicationError: The partitions do not tile the run; not retried.
+        """
+        store = open_store(self.bench.roots.check(order.output))
+        async with _beating():
+            record = await load_run(store, order.nonce)
+            await finalize(
+                store,
+                record,
+                order.result,
+                order.result.partitions,
+                complete=not order.result.not_run,
+            )
+
+
+@contextlib.asynccontextmanager
+async def _beating() -> AsyncIterator[None]:
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(1.0)
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()

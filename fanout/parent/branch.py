@@ -1,0 +1,157 @@
+"""What the root and the groups have in common: children over consecutive spans, so many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, is_cancelled_exception
+
+from fanout import topology, wire
+from fanout.models import PartitionTime, Totals, plain
+from fanout.parent.tiler import Span
+from fanout.topology import Shape
+from fanout.wire import BranchInput, BranchOutput, NodeProgress, RunRef
+
+EVERYTHING = 2**62
+"""More items than any source has."""
+
+SLOWEST = 5
+MAX_SAMPLES = 5
+
+NextSpan = Callable[[int], Awaitable[Span | None]]
+"""Gives the next span of so many items; None when there is none left."""
+
+
+class Branch:
+    """Runs the children of one node.
+
+    Args:
+        run: What children need to know of the run.
+        shape: The run's shape.
+        level: Of the node: 0 where its children are partitions.
+        concurrency: Items in flight that the node may spend, divided among its live children.
+        items: Items below the node, as far as known.
+    """
+
+    def __init__(self, run: RunRef, shape: Shape, *, level: int, concurrency: int, items: int) -> None:
+        self.run_ref = run
+        self.totals = Totals()
+        self.live: set[str] = set()
+        self._shape = shape
+        self._level = level
+        self._children = 0
+        self._lock = asyncio.Lock()
+        live = topology.live_children(shape, level, concurrency, items)
+        self._shares = topology.divide(concurrency, live)
+        self._partitions = 0
+        self._not_run = 0
+        self._items = 0
+        self._slowest: list[PartitionTime] = []
+
+    async def run(self, next_span: NextSpan) -> BranchOutput:
+        """Run children until there is no span left.
+
+        A failed child stops the others: what they committed is published before the failure is raised. When the node
+        is cancelled so are its children; the output then says what was not run.
+
+        Raises:
+            ApplicationError: A child failed.
+        """
+        tasks = [asyncio.create_task(self._slot(share, next_span)) for share in self._shares]
+        try:
+            await asyncio.gather(*tasks)
+        except asyncio.CancelledError:
+            pass
+        except BaseException as error:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise as_failure(error) from None
+        return self.output()
+
+    def output(self) -> BranchOutput:
+        """Return what came of the children so far."""
+        return BranchOutput(self._items, self.totals, self._not_run, self._partitions, self._slowest)
+
+    def progress(self, total: int, planned: bool) -> NodeProgress:
+        """Return the settled numbers of this node."""
+        return NodeProgress(total=total, planned=planned, totals=self.totals, children=sorted(self.live))
+
+    def details(self, total: int) -> str:
+        """Return the node's state as markdown, for Temporal Web."""
+        lines = [
+            f"**{self.totals.done:,}** of {total:,} items in {self._partitions:,} finished partitions",
+            f"- succeeded: {self.totals.succeeded:,}",
+            f"- failed: {self.totals.failed:,}",
+        ]
+        lines += [f"  - `{name}`: {count:,}" for name, count in plain(self.totals.error_types).items()]
+        return "\n".join(lines)
+
+    # ---- private
+
+    async def _slot(self, share: int, next_span: NextSpan) -> None:
+        task = asyncio.current_task()
+        while task is None or not task.cancelling():
+            async with self._lock:
+                # One at a time, so that children are numbered in the order of their items.
+                rest = self._shape.takes_the_rest(self._children)
+                span = await next_span(EVERYTHING if rest else self._shape.unit(self._level))
+                if span is None:
+                    return
+                self._children += 1
+            level = self._shape.level_holding(span.count) if rest else self._level
+            await self._run_child(level, span, share)
+
+    async def _run_child(self, level: int, span: Span, share: int) -> None:
+        kind, child_id, number = self._name(level, span)
+        self._items += span.count
+        noun = "partition" if level == 0 else "group"
+        try:
+            child = await workflow.start_child_workflow(
+                kind,
+                BranchInput(
+                    run=self.run_ref,
+                    level=level - 1,
+                    start=span.start,
+                    count=span.count,
+                    pages=span.pages,
+                    concurrency=share,
+                ),
+                id=child_id,
+                result_type=BranchOutput,
+                static_summary=f"{noun} {number:,}: items {span.start:,}–{span.end - 1:,}",
+                static_details=f"{span.count:,} items of run `{self.run_ref.run_id}`, at most {share:,} in flight",
+            )
+            self.live.add(child_id)
+            output: BranchOutput = await child
+        except (ChildWorkflowError, asyncio.CancelledError) as error:
+            if is_cancelled_exception(error):
+                self._not_run += span.count
+            raise
+        finally:
+            self.live.discard(child_id)
+        self._add(output)
+
+    def _name(self, level: int, span: Span) -> tuple[str, str, int]:
+        run = self.run_ref
+        number = (span.start - run.first) // run.partition_size
+        if level == 0:
+            return wire.PARTITION_WORKFLOW, wire.partition_id(run.run_id, number), number
+        return wire.GROUP_WORKFLOW, wire.group_id(run.run_id, level, number), number
+
+    def _add(self, output: BranchOutput) -> None:
+        self.totals += output.totals
+        self._not_run += output.not_run
+        self._partitions += output.partitions
+        self._slowest = sorted(self._slowest + output.slowest, key=lambda p: -p.seconds)[:SLOWEST]
+
+
+def as_failure(error: BaseException) -> BaseException:
+    """Return the error at the bottom of Temporal's wrappers: its text is the one for people."""
+    while isinstance(error, ActivityError | ChildWorkflowError) and error.cause is not None:
+        error = error.cause
+    if isinstance(error, ApplicationError):
+        return ApplicationError(error.message, type=error.type, non_retryable=True)
+    return error

@@ -1,0 +1,55 @@
+"""The group workflow: a node between the root and the partitions of a very large run."""
+
+from __future__ import annotations
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from fanout import wire
+    from fanout.parent.branch import Branch
+    from fanout.parent.tiler import Span, Tiler
+    from fanout.topology import Shape
+    from fanout.wire import BranchInput, BranchOutput, NodeProgress
+
+
+@workflow.defn(name=wire.GROUP_WORKFLOW)
+class GroupWorkflow:
+    """A contiguous range of partitions, or of smaller groups."""
+
+    @workflow.init
+    def __init__(self, branch: BranchInput) -> None:
+        run = branch.run
+        shape = Shape(
+            partition_size=run.partition_size,
+            levels=branch.level,
+            max_children=run.max_children,
+            exact=True,
+            batch_concurrency=run.batch_concurrency,
+        )
+        self._count = branch.count
+        self._tiler = Tiler(branch.pages, complete=True)
+        self._branch = Branch(
+            run, shape, level=branch.level, concurrency=branch.concurrency, items=branch.count
+        )
+
+    @workflow.run
+    async def run(self, branch: BranchInput) -> BranchOutput:
+        """Run the range to its end."""
+        output = await self._branch.run(self._next_span)
+        taken = output.items
+        left = self._count - taken
+        return BranchOutput(
+            items=self._count,
+            totals=output.totals,
+            not_run=output.not_run + left,
+            partitions=output.partitions,
+            slowest=output.slowest,
+        )
+
+    @workflow.query(name=wire.PROGRESS_QUERY)
+    def progress(self) -> NodeProgress:
+        """Return the settled numbers of this group, and its live children."""
+        return self._branch.progress(self._count, planned=True)
+
+    async def _next_span(self, size: int) -> Span | None:
+        return self._tiler.take(size)

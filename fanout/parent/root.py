@@ -1,0 +1,208 @@
+"""The root workflow: plans the source, runs the tree below it, and sums up."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from fanout import quick, topology, wire
+    from fanout.models import RunResult, Status, Totals
+    from fanout.options import Options
+    from fanout.parent.branch import Branch, as_failure
+    from fanout.parent.tiler import Span, Tiler
+    from fanout.wire import (
+        BranchOutput,
+        FinalizeInput,
+        NodeProgress,
+        PlanInput,
+        PlanOutput,
+        RunInput,
+        RunRef,
+    )
+
+SMALL = 1000
+"""Items of a run whose planning and finishing are quick enough for local activities."""
+
+LOOK_AHEAD = 2
+"""Children's worth of items that planning stays ahead of the tree."""
+
+
+@workflow.defn(name=wire.RUN_WORKFLOW)
+class RunWorkflow:
+    """One run: one fan-out over one item set."""
+
+    @workflow.init
+    def __init__(self, order: RunInput) -> None:
+        self._order = order
+        self._tiler = Tiler()
+        self._branch: Branch | None = None
+        self._cursor: dict[str, object] | None = None
+        self._step = 0
+        self._seen = 0
+        self._total = 0
+        self._output = ""
+        self._unit = 1
+        self._planning_failed: BaseException | None = None
+
+    @workflow.run
+    async def run(self, order: RunInput) -> RunResult:
+        """Run the whole set to its end.
+
+        Raises:
+            ApplicationError: The run failed; its type is `RunFailed`, and its details hold the `RunResult`.
+        """
+        began = workflow.time()
+        try:
+            output = await self._run_tree()
+        except (ActivityError, ApplicationError, asyncio.CancelledError) as error:
+            if is_cancelled_exception(error):
+                raise
+            failure = as_failure(error)
+            result = replace(self._result(self._so_far(), began), status=Status.FAILED)
+            raise ApplicationError(
+                str(getattr(failure, "message", failure)), result, type=wire.RUN_FAILED, non_retryable=True
+            ) from None
+        result = self._result(output, began)
+        await self._finalize(result)
+        # A list of runs says how they ended without asking each for its result.
+        workflow.upsert_memo(
+            {
+                wire.STATUS_MEMO: result.status.value,
+                wire.ITEMS_MEMO: result.items,
+                wire.FAILED_MEMO: result.failed,
+            }
+        )
+        task = asyncio.current_task()
+        if result.status is Status.CANCELED or (task is not None and task.cancelling()):
+            raise asyncio.CancelledError
+        return result
+
+    @workflow.query(name=wire.PROGRESS_QUERY)
+    def progress(self) -> NodeProgress:
+        """Return the settled numbers of the run, and the root's live children."""
+        if self._branch is None:
+            return NodeProgress(total=self._total, planned=False, totals=Totals())
+        return self._branch.progress(self._total, self._tiler.complete)
+
+    # ---- planning
+
+    async def _run_tree(self) -> BranchOutput:
+        first = await self._plan()
+        options = Options(**first.options)
+        self._output = first.output
+        shape = topology.plan(self._total, options, exact=self._tiler.complete, list_size=first.list_size)
+        self._unit = shape.unit(shape.levels)
+        run = RunRef(
+            run_id=workflow.info().workflow_id,
+            output=first.output,
+            nonce=self._order.nonce,
+            processor=self._order.processor,
+            options=first.options,
+            partition_size=shape.partition_size,
+            max_children=shape.max_children,
+            batch_concurrency=shape.batch_concurrency,
+            first=self._order.source.skip,
+        )
+        self._branch = Branch(
+            run,
+            shape,
+            level=shape.levels,
+            concurrency=options.max_concurrency,
+            items=self._total,
+        )
+        planner = asyncio.create_task(self._plan_ahead())
+        try:
+            return await self._branch.run(self._next_span)
+        finally:
+            planner.cancel()
+            await asyncio.gather(planner, return_exceptions=True)
+
+    async def _plan(self) -> PlanOutput:
+        """Fetch the next page into the tiler."""
+        info = workflow.info()
+        output = await quick.execute(
+            wire.PLAN_ACTIVITY,
+            PlanInput(
+                run=self._order,
+                run_id=info.workflow_id,
+                execution=info.first_execution_run_id,
+                cursor=self._cursor,
+                step=self._step,
+                seen=self._seen,
+            ),
+            PlanOutput,
+            small=self._order.source.inline,
+            summary=f"plan, page {self._step + 1}",
+        )
+        self._step += 1
+        self._cursor = output.scan.cursor
+        self._seen = output.scan.page.end
+        self._total = output.scan.total
+        self._tiler.add(output.scan.page)
+        self._tiler.complete = self._cursor is None
+        return output
+
+    async def _plan_ahead(self) -> None:
+        while not self._tiler.complete:
+            await workflow.wait_condition(lambda: self._tiler.available < LOOK_AHEAD * self._unit)
+            try:
+                await self._plan()
+            except BaseException as error:
+                self._planning_failed = error
+                raise
+
+    async def _next_span(self, size: int) -> Span | None:
+        self._unit = size
+        span = self._tiler.take(size)
+        while span is None and not self._tiler.complete:
+            step = self._step
+            await workflow.wait_condition(
+                lambda: self._step != step or self._planning_failed is not None  # noqa: B023 - awaited here
+            )
+            if self._planning_failed is not None:
+                raise as_failure(self._planning_failed)
+            span = self._tiler.take(size)
+        return span
+
+    # ---- the ends
+
+    def _so_far(self) -> BranchOutput:
+        if self._branch is None:
+            return BranchOutput(items=0, totals=Totals())
+        return self._branch.output()
+
+    def _result(self, output: BranchOutput, began: float) -> RunResult:
+        totals = output.totals
+        not_run = self._total - totals.done
+        if not_run:
+            status = Status.CANCELED
+        elif totals.failed:
+            status = Status.COMPLETED_WITH_FAILURES
+        else:
+            status = Status.SUCCEEDED
+        return RunResult(
+            run_id=workflow.info().workflow_id,
+            status=status,
+            items=self._total,
+            succeeded=totals.succeeded,
+            failed=totals.failed,
+            not_run=not_run,
+            error_types=totals.error_types,
+            partitions=output.partitions,
+            slowest=output.slowest,
+            seconds=round(workflow.time() - began, 3),
+            output=self._output,
+        )
+
+    async def _finalize(self, result: RunResult) -> None:
+        await quick.execute(
+            wire.FINALIZE_ACTIVITY,
+            FinalizeInput(output=self._output, nonce=self._order.nonce, result=result),
+            None,
+            small=result.items <= SMALL,
+            summary="check the whole run, write the manifest",
+        )

@@ -1,0 +1,133 @@
+"""The Temporal plugin: makes any Temporal client and its workers speak fanout."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from temporalio.plugin import SimplePlugin
+from temporalio.worker import Worker, WorkerConfig, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+
+from fanout.children.partition import PartitionWorkflow
+from fanout.parent.group import GroupWorkflow
+from fanout.parent.root import RunWorkflow
+from fanout.processors import Processor, activity_name, registered
+from fanout.storage.roots import Roots, to_url
+from fanout.wire import PLAN_ACTIVITY
+
+DEFAULT_STORE = "fanout-output"
+WORKFLOWS: list[type] = [RunWorkflow, GroupWorkflow, PartitionWorkflow]
+SHARED_MODULES = [
+    f"fanout.{name}" for name in ("errors", "models", "options", "quick", "storage", "topology", "wire")
+]
+HEARTBEAT_THROTTLE = timedelta(seconds=1)
+
+
+class Plugin(SimplePlugin):
+    """Makes a Temporal client and its workers speak fanout.
+
+    Give it to the client; workers made from that client take it from there. Giving it to both does no harm.
+
+        client = await Client.connect("localhost:7233", plugins=[fanout.Plugin(processors=[fetch])])
+
+    Args:
+        processors: What workers of this client run; None for all that the process has registered.
+        store: URL or path of the store that outputs go to. Default: `FANOUT_STORE`, else `./fanout-output`.
+        allowed_roots: URLs or paths below which workers may read and write, beside the store. Default:
+            `FANOUT_ALLOWED_ROOTS` (separated by commas), and the working folder.
+        threads: Threads of a worker for `def` processors.
+        processes: Processes of a worker for `executor="process"`; None for one a core.
+    """
+
+    NAME = "fanout.Plugin"
+
+    def __init__(
+        self,
+        processors: Sequence[Processor[..., Any]] | None = None,
+        *,
+        store: str | os.PathLike[str] | None = None,
+        allowed_roots: Sequence[str | os.PathLike[str]] | None = None,
+        threads: int = 128,
+        processes: int | None = None,
+    ) -> None:
+        self._chosen = None if processors is None else {made.name: made for made in processors}
+        self.store = to_url(store or os.environ.get("FANOUT_STORE") or DEFAULT_STORE)
+        self.allowed_roots = self._all_roots(allowed_roots)
+        self.threads = threads
+        self.processes = processes
+        self._benches: list[Any] = []
+        super().__init__(self.NAME, workflows=self._with_workflows, workflow_runner=_without_needless_imports)
+
+    @property
+    def processors(self) -> dict[str, Processor[..., Any]]:
+        """What workers run, by name."""
+        return registered() if self._chosen is None else dict(self._chosen)
+
+    def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
+        """See base class."""
+        given = list(config.get("activities") or ())
+        if any(activity_name(function) == PLAN_ACTIVITY for function in given):
+            # Both the client and the worker have a plugin: the first one has done it all.
+            return config
+        config = super().configure_worker(config)
+        # Imported here: a client that only starts runs needs none of it.
+        from fanout.children.batch import BatchActivity
+        from fanout.parent.activities import ParentActivities
+        from fanout.workbench import Workbench
+
+        bench = Workbench(
+            self.processors, Roots(self.allowed_roots), threads=self.threads, processes=self.processes
+        )
+        self._benches.append(bench)
+        parent = ParentActivities(bench)
+        config["activities"] = [
+            *given,
+            parent.plan,
+            parent.publish,
+            parent.finalize,
+            *(BatchActivity(bench, name).activity() for name in bench.processors),
+        ]
+        # The default would hold heartbeats back for most of their timeout.
+        config["max_heartbeat_throttle_interval"] = HEARTBEAT_THROTTLE
+        config["default_heartbeat_throttle_interval"] = HEARTBEAT_THROTTLE
+        return config
+
+    async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:
+        """See base class."""
+        owners = [getattr(function, "__self__", None) for function in worker.config()["activities"]]
+        mine = [
+            bench
+            for bench in self._benches
+            if any(getattr(owner, "bench", None) is bench for owner in owners)
+        ]
+        async with contextlib.AsyncExitStack() as stack:
+            for bench in mine:
+                await stack.enter_async_context(bench.open())
+            await next(worker)
+
+    def _with_workflows(self, existing: Sequence[type] | None) -> Sequence[type]:
+        there = list(existing or ())
+        return [*there, *(workflow for workflow in WORKFLOWS if workflow not in there)]
+
+    def _all_roots(self, given: Sequence[str | os.PathLike[str]] | None) -> list[str]:
+        if given is None:
+            listed = os.environ.get("FANOUT_ALLOWED_ROOTS", "")
+            given = [root for root in listed.split(",") if root]
+            here = Path.cwd()
+            # A worker started in the root folder of a container must not serve all of it.
+            if here != Path(here.anchor):
+                given = [*given, here]
+        return [self.store, *(to_url(root) for root in given)]
+
+
+def _without_needless_imports(existing: WorkflowRunner | None) -> WorkflowRunner:
+    """Let the sandbox share the modules that workflows read but never change, instead of importing them each time."""
+    if not isinstance(existing, SandboxedWorkflowRunner):
+        return existing or SandboxedWorkflowRunner()
+    return replace(existing, restrictions=existing.restrictions.with_passthrough_modules(*SHARED_MODULES))

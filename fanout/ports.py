@@ -1,0 +1,68 @@
+"""TCP ports of this machine: a free one, and who has a taken one."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from pathlib import Path
+
+from fanout.errors import UsageError
+
+
+def free_port(ip: str = "127.0.0.1") -> int:
+    """Return a port that nobody uses at this moment."""
+    with _socket_for(ip) as probe:
+        probe.bind((ip, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _socket_for(ip: str) -> socket.socket:
+    probe = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_STREAM)
+    # As the server does it: a port whose last connections are winding down is free.
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return probe
+
+
+def to_connect(ip: str) -> str:
+    """Return the host to dial for what listens on an address, with the brackets that IPv6 wants."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(ip, ip)  # noqa: S104 - what one listens on, not what one dials
+    return f"[{host}]" if ":" in host else host
+
+
+def refuse_taken(ip: str, port: int, option: str) -> None:
+    """Check that a port can be listened on.
+
+    Raises:
+        UsageError: It cannot; the text names who has it, where that is known, and the option to change.
+    """
+    with _socket_for(ip) as probe:
+        try:
+            probe.bind((ip, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise UsageError(f"cannot listen on {ip}:{port}: {error.strerror}") from error
+            raise UsageError(
+                f"port {port} is in use by {_who_listens(port) or 'another process'}: "
+                f"stop that, or choose another port with {option}"
+            ) from None
+
+
+def _who_listens(port: int) -> str | None:
+    """Name the process that listens on a port, where Linux tells it: one that has the socket's inode open."""
+    inodes = set()
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        with contextlib.suppress(OSError):
+            for line in table.read_text().splitlines()[1:]:
+                columns = line.split()
+                listens = columns[3] == "0A"
+                if listens and int(columns[1].rpartition(":")[2], 16) == port:
+                    inodes.add(f"socket:[{columns[9]}]")
+    for link in Path("/proc").glob("[0-9]*/fd/*") if inodes else ():
+        with contextlib.suppress(OSError):
+            if os.readlink(link) in inodes:  # noqa: PTH115 - sockets are no paths
+                process = link.parent.parent
+                return f"{(process / 'comm').read_text().strip()} (process {process.name})"
+    return None

@@ -1,0 +1,404 @@
+"""A run's handle: follow it, read what came of it, stop it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+from pydantic_core import from_json
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import (
+    Client,
+    WorkflowExecution,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+)
+from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from fanout import wire
+from fanout.errors import NoServer, NoWorker, RunFailed, RunNotFound
+from fanout.models import Failure, ItemResult, Progress, RunResult, Status, Totals
+from fanout.storage.layout import output_url
+from fanout.storage.reading import chunks, find_key, find_row, load_manifest
+from fanout.storage.stores import open_store
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+QUERY_TIMEOUT = timedelta(seconds=5)
+POLLED_LATELY = 60.0
+"""Seconds; pollers wait up to a minute for a task, and the server remembers them for five."""
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What the server knows of a run without asking its workers.
+
+    Attributes:
+        id: The run's id.
+        status: What it is doing, or how it ended.
+        processor: Registered name.
+        task_queue: Where its workers poll.
+        started: When.
+        closed: When it ended; None while it runs.
+        output: URL of its output.
+        execution: First execution id of its root workflow.
+        items: How many items it had, once it has ended.
+        failed: How many of them failed.
+    """
+
+    id: str
+    status: Status
+    processor: str
+    task_queue: str
+    started: datetime
+    closed: datetime | None
+    output: str
+    execution: str
+    items: int | None = None
+    failed: int | None = None
+
+
+class Run:
+    """A run's handle. Get one from `fanout.start` or `fanout.get_run`.
+
+    Attributes:
+        id: The run's id.
+        client: The client it was made with.
+    """
+
+    def __init__(self, client: Client, id: str, *, execution: str | None = None) -> None:
+        self.client = client
+        self.id = id
+        self._execution = execution
+        self._output: str | None = None
+        self._last: tuple[float, int] | None = None
+
+    def __repr__(self) -> str:
+        return f"<fanout run {self.id!r}>"
+
+    @property
+    def web_url(self) -> str | None:
+        """Address of the run in Temporal Web, where that is known: see `FANOUT_WEB_URL`."""
+        base = _web_base(self.client.service_client.config.target_host)
+        if base is None:
+            return None
+        path = (
+            f"{base}/namespaces/{quote(self.client.namespace, safe='')}/workflows/{quote(self.id, safe='')}"
+        )
+        return f"{path}/{self._execution}/history" if self._execution else path
+
+    async def info(self) -> RunInfo:
+        """Return what the server knows of the run; works without workers.
+
+        Raises:
+            RunNotFound: The server knows no run of that id.
+            NoServer: The server does not answer.
+        """
+        info = await read_info(await self._asked(self._handle().describe()))
+        self._output = info.output
+        self._execution = info.execution
+        return info
+
+    async def progress(self) -> Progress:
+        """Return where the run stands: asked of its workflows, which costs no history.
+
+        Raises:
+            RunNotFound: The server knows no run of that id.
+            NoWorker: The run goes on, but no worker answers for it.
+            NoServer: The server does not answer.
+        """
+        info = await self.info()
+        if info.closed is not None:
+            return await self._final_progress(info)
+        nodes = await self._nodes(info)
+        root = nodes[0]
+        totals = sum((node.totals for node in nodes), Totals())
+        seconds = (datetime.now(UTC) - info.started).total_seconds()
+        rate = self._rate(totals.done)
+        left = root.total - totals.done
+        return Progress(
+            status=Status.RUNNING,
+            total=root.total,
+            planned=root.planned,
+            succeeded=totals.succeeded,
+            failed=totals.failed,
+            in_flight=sum(node.in_flight for node in nodes),
+            partitions=sum(1 for node in nodes if not node.children) - (not root.children),
+            rate=rate,
+            eta=left / rate if rate > 0 else None,
+            seconds=seconds,
+        )
+
+    async def result(self) -> RunResult:
+        """Wait for the run to end.
+
+        Returns:
+            What it did, where it ended as SUCCEEDED or COMPLETED_WITH_FAILURES.
+
+        Raises:
+            RunFailed: It ended otherwise.
+            RunNotFound: The server knows no run of that id.
+        """
+        try:
+            result: RunResult = await self._asked(self._handle(result_type=RunResult).result())
+            return result
+        except WorkflowFailureError as error:
+            raise await self._failure(error.cause) from None
+
+    async def show(self, console: Console | None = None) -> RunResult:
+        """Show a progress bar, in a terminal or a notebook, until the run ends.
+
+        Args:
+            console: Where to show it; standard error by default.
+
+        Raises:
+            RunFailed: The run ended neither as SUCCEEDED nor as COMPLETED_WITH_FAILURES.
+        """
+        from fanout.observability.bar import show
+
+        return await show(self, console=console)
+
+    async def results(self, *, ordered: bool = False) -> AsyncIterator[ItemResult]:
+        """Yield the results that are committed, also while the run goes on.
+
+        Args:
+            ordered: In the order of the items; otherwise as they lie in the output.
+        """
+        async for rows in self.rows("results", ordered=ordered):
+            for row in rows:
+                yield ItemResult(**from_json(row))
+
+    async def failures(self) -> AsyncIterator[Failure]:
+        """Yield the failures that are committed, also while the run goes on."""
+        async for rows in self.rows("failures", ordered=True):
+            for row in rows:
+                yield Failure(**from_json(row))
+
+    async def rows(
+        self, kind: Literal["results", "failures"], *, ordered: bool = False
+    ) -> AsyncIterator[list[bytes]]:
+        """Yield committed rows as lines of JSON, many at a time: the fast way to millions of them.
+
+        Args:
+            kind: `"results"` or `"failures"`.
+            ordered: In the order of the items.
+        """
+        store = open_store(await self.output())
+        async for rows in chunks(store, kind, ordered=ordered):
+            yield rows
+
+    async def item(self, index: int | None = None, *, key: str | None = None) -> ItemResult | Failure | None:
+        """Return the outcome of one item; None while it has none.
+
+        Args:
+            index: Position of the item in the source.
+            key: Or its key; takes a look through all rows.
+        """
+        store = open_store(await self.output())
+        if index is not None:
+            found = await find_row(store, index)
+        else:
+            found = await find_key(store, str(key))
+        if found is None:
+            return None
+        kind, row = found
+        return ItemResult(**row) if kind == "results" else Failure(**row)
+
+    async def cancel(self, *, reason: str = "") -> None:
+        """Ask the run to end: what is in flight is cut off, what was committed is published.
+
+        The order is kept by the server and carried out as soon as a worker is there.
+
+        Args:
+            reason: For the run's history.
+
+        Raises:
+            RunNotFound: The server knows no such run, or it has ended.
+        """
+        await self._asked(self._handle().cancel(reason=reason))
+
+    async def terminate(self, *, reason: str = "") -> None:
+        """End the run and all below it at once; committed results stay readable, nothing is published any more.
+
+        Args:
+            reason: For the run's history.
+
+        Raises:
+            RunNotFound: The server knows no such run, or it has ended.
+        """
+        await self._asked(self._handle().terminate(reason=reason))
+
+    async def pollers(self) -> int:
+        """Return how many workers polled the run's task queue within the last minute."""
+        info = await self.info()
+        return await count_pollers(self.client, info.task_queue)
+
+    async def output(self) -> str:
+        """Return the URL of the run's output."""
+        return self._output or (await self.info()).output
+
+    # ---- private
+
+    def _handle(self, result_type: type[Any] | None = None) -> WorkflowHandle[Any, Any]:
+        return self.client.get_workflow_handle(
+            self.id, first_execution_run_id=self._execution, result_type=result_type
+        )
+
+    async def _asked(self, answer: Any) -> Any:
+        try:
+            return await answer
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise RunNotFound(
+                    f"no run {self.id!r} that could do this in namespace {self.client.namespace!r}: "
+                    "it never was, has ended, or is past the server's retention; see `fanout list`"
+                ) from None
+            raise NoServer(f"the Temporal server did not answer: {error.message}") from None
+
+    async def _nodes(self, info: RunInfo) -> list[wire.NodeProgress]:
+        """Return the progress of the root and of all live nodes below it, the root first."""
+        root = await self._node(self.id)
+        if root is None:
+            if not await count_pollers(self.client, info.task_queue):
+                raise NoWorker(f"no worker polls {info.task_queue!r}: start one with `fanout worker …`")
+            raise NoWorker(
+                f"the workers that poll {info.task_queue!r} do not answer for {self.id!r} just now"
+            )
+        nodes = [root]
+        waiting = list(root.children)
+        while waiting:
+            answers = await asyncio.gather(*(self._node(child) for child in waiting))
+            below = [node for node in answers if node is not None]
+            nodes += below
+            waiting = [child for node in below for child in node.children]
+        return nodes
+
+    async def _node(self, workflow_id: str) -> wire.NodeProgress | None:
+        handle = self.client.get_workflow_handle(workflow_id)
+        try:
+            answer: wire.NodeProgress = await handle.query(
+                wire.PROGRESS_QUERY, result_type=wire.NodeProgress, rpc_timeout=QUERY_TIMEOUT
+            )
+            return answer
+        except (RPCError, WorkflowQueryFailedError):
+            # Not there yet, or nobody answers for it now: its numbers come with the next look.
+            return None
+
+    async def _final_progress(self, info: RunInfo) -> Progress:
+        result = await self._known_result()
+        seconds = ((info.closed or info.started) - info.started).total_seconds()
+        if result is None:
+            return Progress(status=info.status, seconds=seconds)
+        return Progress(
+            status=info.status,
+            total=result.items,
+            planned=True,
+            succeeded=result.succeeded,
+            failed=result.failed,
+            seconds=seconds,
+        )
+
+    async def _known_result(self) -> RunResult | None:
+        try:
+            return await self.result()
+        except RunFailed as error:
+            return error.result
+
+    async def _failure(self, cause: BaseException) -> RunFailed:
+        if isinstance(cause, ApplicationError):
+            result = _result_of(cause)
+            return RunFailed(f"run {self.id!r} failed: {cause.message}", status=Status.FAILED, result=result)
+        status = {CancelledError: Status.CANCELED, TerminatedError: Status.TERMINATED}.get(
+            type(cause),
+            Status.FAILED,
+        )
+        manifest = await load_manifest(open_store(await self.output()))
+        result = None if manifest is None else manifest.result
+        said = f": {cause}" if str(cause) and status is Status.FAILED else ""
+        return RunFailed(f"run {self.id!r} was {status.lower()}{said}", status=status, result=result)
+
+    def _rate(self, done: int) -> float:
+        now = time.monotonic()
+        last, self._last = self._last, (now, done)
+        if last is None or now <= last[0]:
+            return 0.0
+        return max(0.0, (done - last[1]) / (now - last[0]))
+
+
+async def read_info(execution: WorkflowExecution) -> RunInfo:
+    """Return what the server's description of a root workflow says of its run."""
+    memo = await execution.memo()
+    raw = execution.raw_info
+    first = raw.first_run_id or execution.run_id
+    status = {
+        WorkflowExecutionStatus.RUNNING: Status.RUNNING,
+        WorkflowExecutionStatus.COMPLETED: Status.SUCCEEDED,
+        WorkflowExecutionStatus.CANCELED: Status.CANCELED,
+        WorkflowExecutionStatus.TERMINATED: Status.TERMINATED,
+    }.get(execution.status or WorkflowExecutionStatus.FAILED, Status.FAILED)
+    if status is Status.SUCCEEDED:
+        status = Status(memo.get(wire.STATUS_MEMO, status))
+    return RunInfo(
+        id=execution.id,
+        status=status,
+        processor=memo.get(wire.PROCESSOR_MEMO, ""),
+        task_queue=execution.task_queue,
+        started=execution.start_time,
+        closed=execution.close_time,
+        output=output_url(memo.get(wire.STORE_MEMO, ""), execution.id, first),
+        execution=first,
+        items=memo.get(wire.ITEMS_MEMO),
+        failed=memo.get(wire.FAILED_MEMO),
+    )
+
+
+async def count_pollers(client: Client, task_queue: str) -> int:
+    """Return how many workers polled a task queue for workflows within the last minute."""
+    answer = await client.workflow_service.describe_task_queue(
+        DescribeTaskQueueRequest(
+            namespace=client.namespace,
+            task_queue=TaskQueue(name=task_queue),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        )
+    )
+    now = time.time()
+    return len(
+        {
+            poller.identity
+            for poller in answer.pollers
+            if now - poller.last_access_time.seconds < POLLED_LATELY
+        }
+    )
+
+
+def _result_of(error: ApplicationError) -> RunResult | None:
+    if error.type != wire.RUN_FAILED or not error.details:
+        return None
+    details = dict(error.details[0])
+    details["status"] = Status(details["status"])
+    return replace(RunResult(**details))
+
+
+def _web_base(target: str) -> str | None:
+    said = os.environ.get("FANOUT_WEB_URL")
+    if said:
+        return said.rstrip("/")
+    host, _, port = target.rpartition(":")
+    if host in ("localhost", "127.0.0.1", "[::1]") and port.isdigit():
+        # The development server serves its pages a thousand ports above.
+        return f"http://{host}:{int(port) + 1000}"
+    if host.endswith(".tmprl.cloud"):
+        return "https://cloud.temporal.io"
+    return None

@@ -1,0 +1,56 @@
+"""`fanout.local`: a dev server and a worker in this process, for a first try and for notebooks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import Client
+
+from fanout.client import DEFAULT_TASK_QUEUE, connect
+from fanout.devserver import start_dev_server
+from fanout.plugin import Plugin
+from fanout.processors import Processor, as_processor
+from fanout.worker import run_worker
+
+SHUTDOWN_TIMEOUT = 5.0
+
+
+@asynccontextmanager
+async def local(
+    *processors: Processor[..., Any] | Callable[..., Any],
+    store: str | Path | None = None,
+    db: Path | None = None,
+) -> AsyncIterator[Client]:
+    """Run a dev server and one worker in this process.
+
+        async with fanout.local(fetch) as client:
+            run = await fanout.start(client, fetch, fanout.Csv("urls.csv", key="id"))
+            print(await run.result())
+
+    Args:
+        *processors: What the worker runs; all that this process has registered where none is given.
+        store: URL or path that outputs go to; `./fanout-output` by default.
+        db: The server's database file; None keeps everything in memory, and forgets it at the end.
+
+    Yields:
+        A connected client.
+
+    Raises:
+        NoServer: There is no `temporal` command; the text says how to get one.
+    """
+    plugin = Plugin([as_processor(made) for made in processors] if processors else None, store=store)
+    async with await start_dev_server(db=db) as server:
+        client = await connect(server.address, plugin=plugin)
+        stop = asyncio.Event()
+        worker = asyncio.create_task(
+            run_worker(client, DEFAULT_TASK_QUEUE, stop=stop, shutdown_timeout=SHUTDOWN_TIMEOUT)
+        )
+        try:
+            yield client
+        finally:
+            stop.set()
+            await worker

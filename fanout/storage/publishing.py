@@ -1,0 +1,238 @@
+"""Publishing: exact parts and a roll-up when a partition ends, the manifest when the run does."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from fanout.errors import ObjectMissing, StoreError
+from fanout.models import RunResult, Totals
+from fanout.storage import codec, commits, once, parts, roll_ups, rows, tiling
+from fanout.storage.concurrency import each
+from fanout.storage.layout import DATA, MANIFEST, ROLL_UPS, data_folder, partition_of
+from fanout.storage.records import Commit, Manifest, RollUp, RunRecord
+from fanout.storage.stores import Store
+
+_READS = 64
+_DELETES = 1000
+
+
+async def publish(
+    store: Store,
+    nonce: str,
+    partition: int,
+    start: int,
+    count: int,
+    not_run: Sequence[Sequence[int]],
+    *,
+    seconds: float = 0.0,
+) -> RollUp:
+    """Publish a partition that has ended. May be repeated, and run twice at once.
+
+    Args:
+        store: The output.
+        nonce: The run's.
+        partition: Its number.
+        start: Its first item.
+        count: How many items it has.
+        not_run: Ranges `[start, count]` that have no outcome and never will (a canceled run).
+        seconds: How long the partition took.
+
+    Returns:
+        The roll-up that stands.
+
+    Raises:
+        StoreError: Items are lost or twice, counts do not add up, or rows are gone or damaged.
+    """
+    roll_up = await roll_ups.find(store, nonce, partition)
+    if roll_up is None:
+        try:
+            roll_up = await _publish(store, nonce, partition, start, count, not_run, seconds)
+        except ObjectMissing:
+            # Another attempt may have published meanwhile, and the run have ended.
+            roll_up = await roll_ups.find(store, nonce, partition)
+            if roll_up is None:
+                raise
+    if (roll_up.start, roll_up.count) != (start, count):
+        raise StoreError(
+            f"partition {partition} in {store.url} was rolled up as {roll_up.count:,} items from {roll_up.start}, "
+            f"where {count:,} from {start} were planned"
+        )
+    return roll_up
+
+
+async def finalize(
+    store: Store, record: RunRecord, result: RunResult, partitions: int, *, complete: bool = True
+) -> Manifest:
+    """Check the whole run, write its manifest, and delete what has been published. May be repeated.
+
+    Args:
+        store: The output.
+        record: The run's marker.
+        result: What the run did.
+        partitions: How many partitions were planned.
+        complete: Whether all partitions began; those that did not are part of `result.not_run`.
+
+    Returns:
+        The manifest that stands.
+
+    Raises:
+        StoreError: Roll-ups are missing, items are lost or twice, or totals do not add up.
+    """
+    manifest = await load_manifest(store)
+    if manifest is None:
+        found = await _load_roll_ups(store, record.nonce)
+        _check_run(found, result, partitions, complete)
+        manifest = Manifest(
+            run=record,
+            result=result,
+            roll_ups=[line.path for line in found],
+            written=datetime.now(UTC).isoformat(timespec="seconds"),
+            fanout=_version(),
+        )
+        manifest = _decode(store, await once.settle(store, MANIFEST, codec.encode(manifest)))
+    if manifest.run.nonce != record.nonce:
+        raise StoreError(
+            f"{store.url}/{MANIFEST} belongs to another start of the run: give the run another id or output"
+        )
+    await _delete_data(store, {partition_of(path) for path in manifest.roll_ups})
+    await store.tidy()
+    return manifest
+
+
+async def load_manifest(store: Store) -> Manifest | None:
+    """Return the manifest of an output; None while its run has not ended.
+
+    Raises:
+        StoreError: It is damaged.
+    """
+    try:
+        return _decode(store, await store.read(MANIFEST))
+    except ObjectMissing:
+        return None
+
+
+async def _publish(
+    store: Store,
+    nonce: str,
+    partition: int,
+    start: int,
+    count: int,
+    not_run: Sequence[Sequence[int]],
+    seconds: float,
+) -> RollUp:
+    found = await commits.load_partition(store, nonce, partition)
+    settled = [part for commit in found for part in commits.outcomes(commit)]
+    what = f"partition {partition} in {store.url}"
+    tiling.check([*settled, *tiling.ranges(not_run)], start, count, what)
+    results, failures = rows.pieces(found, "results"), rows.pieces(found, "failures")
+    await parts.check_sizes(store, data_folder(partition), [*results, *failures])
+    return await roll_ups.create(
+        store,
+        RollUp(
+            nonce=nonce,
+            partition=partition,
+            start=start,
+            count=count,
+            not_run=[list(part) for part in not_run],
+            totals=_totals(found),
+            results=await parts.write(store, "results", partition, results),
+            failures=await parts.write(store, "failures", partition, failures),
+            seconds=seconds,
+        ),
+    )
+
+
+def _totals(found: Sequence[Commit]) -> Totals:
+    total = Totals()
+    for commit in found:
+        total += Totals(
+            succeeded=commit.succeeded,
+            failed=commit.failed,
+            error_types=commit.error_types,
+            batches=1,
+            result_bytes=commit.results.size if commit.results else 0,
+        )
+    return total
+
+
+@dataclass(frozen=True)
+class _Line:
+    """What the check of a run needs of one roll-up; there may be millions, so nothing else is kept."""
+
+    path: str
+    partition: int
+    start: int
+    count: int
+    succeeded: int
+    failed: int
+    not_run: int
+
+
+async def _load_roll_ups(store: Store, nonce: str) -> list[_Line]:
+    async def read(path: str) -> _Line:
+        found = await roll_ups.load(store, nonce, path)
+        line = _Line(
+            path=path,
+            partition=found.partition,
+            start=found.start,
+            count=found.count,
+            succeeded=found.totals.succeeded,
+            failed=found.totals.failed,
+            not_run=tiling.count(tiling.ranges(found.not_run)),
+        )
+        if line.succeeded + line.failed + line.not_run != line.count:
+            raise StoreError(f"{store.url}/{path} does not add up to its {line.count:,} items")
+        return line
+
+    return await each(read, [stored.path for stored in await store.list(ROLL_UPS)], _READS)
+
+
+def _check_run(found: Sequence[_Line], result: RunResult, partitions: int, complete: bool) -> None:
+    what = f"run {result.run_id!r}"
+    numbers = [line.partition for line in found]
+    if complete:
+        missing = sorted(set(range(partitions)) - set(numbers))
+        if missing or len(numbers) != partitions:
+            raise StoreError(
+                f"{what} has {partitions:,} partitions and {len(numbers):,} roll-ups"
+                + (f"; the first one missing is that of partition {missing[0]}" if missing else "")
+            )
+        first = min((line.start for line in found), default=0)
+        tiling.check([(line.start, line.count) for line in found], first, result.items, what)
+    else:
+        tiling.disjoint([(line.start, line.count) for line in found], f"the partitions of {what}")
+    settled = (sum(line.succeeded for line in found), sum(line.failed for line in found))
+    left = sum(line.not_run for line in found)
+    never_begun = result.not_run - left
+    adds_up = sum(settled) + result.not_run == result.items
+    if (
+        settled != (result.succeeded, result.failed)
+        or not adds_up
+        or never_begun < 0
+        or (complete and never_begun)
+    ):
+        raise StoreError(
+            f"the totals of {what} do not add up: of {result.items:,} items it says {result.succeeded:,} succeeded, "
+            f"{result.failed:,} failed and {result.not_run:,} not run; its roll-ups say {settled[0]:,}, "
+            f"{settled[1]:,} and {left:,}"
+        )
+
+
+async def _delete_data(store: Store, published: set[int]) -> None:
+    paths = [stored.path for stored in await store.list(DATA) if partition_of(stored.path) in published]
+    for at in range(0, len(paths), _DELETES):
+        await store.delete(*paths[at : at + _DELETES])
+
+
+def _decode(store: Store, data: bytes) -> Manifest:
+    return codec.decode(Manifest, data, f"{store.url}/{MANIFEST}")
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("temporal-fanout")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

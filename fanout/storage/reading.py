@@ -1,0 +1,139 @@
+"""Reading an output from anywhere, while its run lives and long after."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+from fanout.errors import ObjectMissing
+from fanout.storage import markers, parts, tiling, views
+from fanout.storage.concurrency import ahead
+from fanout.storage.finding import find_row
+from fanout.storage.layout import KINDS, Kind
+from fanout.storage.publishing import load_manifest
+from fanout.storage.rows import Piece, index_of
+from fanout.storage.stores import Store
+from fanout.storage.views import View
+
+__all__ = ["chunks", "find_key", "find_row", "load_manifest", "rows"]
+
+_AHEAD = 4
+# Larger objects are streamed; up to here, some are read ahead.
+_WHOLE_BYTES = parts.PART_BYTES
+
+
+async def chunks(store: Store, kind: Kind, *, ordered: bool = True) -> AsyncGenerator[list[bytes], None]:
+    """Yield the rows of an output, many lines at a time, each row once.
+
+    Of a live run these are the rows that were committed when its output was looked at, whatever is published
+    and deleted meanwhile. The rows of the output that a run continues come first.
+
+    Args:
+        store: The output.
+        kind: Which rows.
+        ordered: Whether rows come in index order; without, whatever is read first comes first.
+
+    Raises:
+        StoreError: There is no output, or it is damaged.
+    """
+    for output in await views.chain(store):
+        async with contextlib.aclosing(_chunks(output, kind, ordered)) as found:
+            async for lines in found:
+                if lines:
+                    yield lines
+
+
+async def rows(store: Store, kind: Kind, *, ordered: bool = True) -> AsyncGenerator[bytes, None]:
+    """Yield the rows of an output one by one; see `chunks`, which is quicker."""
+    async with contextlib.aclosing(chunks(store, kind, ordered=ordered)) as found:
+        async for lines in found:
+            for line in lines:
+                yield line
+
+
+async def find_key(store: Store, key: str) -> tuple[Kind, dict[str, Any]] | None:
+    """Return the outcome of the first item with a key, by reading rows until it is found.
+
+    Args:
+        store: The output.
+        key: What the item is called.
+
+    Returns:
+        Where the row was found, and the row; None where no such item has an outcome yet.
+    """
+    # JSON may hold the key in either of these forms.
+    needles = {json.dumps(key).encode(), json.dumps(key, ensure_ascii=False).encode()}
+    for kind in KINDS:
+        async with contextlib.aclosing(chunks(store, kind, ordered=False)) as found:
+            async for lines in found:
+                for line in lines:
+                    if any(needle in line for needle in needles):
+                        row: dict[str, Any] = json.loads(line)
+                        if row["key"] == key:
+                            return kind, row
+    return None
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A piece, and its lines unless it is to be streamed."""
+
+    partition: int
+    piece: Piece
+    lines: list[bytes] | None
+
+
+async def _chunks(store: Store, kind: Kind, ordered: bool) -> AsyncGenerator[list[bytes], None]:
+    nonce = (await markers.load_run(store, None)).nonce
+
+    async def read(item: tuple[int, Piece]) -> _Read:
+        partition, piece = item
+        if piece.size > _WHOLE_BYTES and len(piece.sources) == 1:
+            return _Read(partition, piece, None)
+        try:
+            lines = await parts.read_piece(store, piece)
+        except ObjectMissing:
+            lines = await views.read_again(store, nonce, partition, kind, piece.outcomes)
+        return _Read(partition, piece, lines)
+
+    async with (
+        contextlib.aclosing(_pieces(store, nonce, kind, ordered)) as found,
+        contextlib.aclosing(ahead(read, found, _AHEAD, ordered=ordered)) as done,
+    ):
+        async for one in done:
+            if one.lines is not None:
+                yield one.lines
+            else:
+                async for lines in _stream(store, nonce, kind, one):
+                    yield lines
+
+
+async def _pieces(
+    store: Store, nonce: str, kind: Kind, ordered: bool
+) -> AsyncGenerator[tuple[int, Piece], None]:
+    async def seen() -> AsyncGenerator[View, None]:
+        for view in await views.look(store):
+            yield view
+
+    async def load(view: View) -> tuple[int, list[Piece]]:
+        return view.partition, (await views.load(store, nonce, view))[kind]
+
+    async with contextlib.aclosing(ahead(load, seen(), _AHEAD, ordered=ordered)) as loaded:
+        async for partition, found in loaded:
+            for piece in found:
+                yield partition, piece
+
+
+async def _stream(store: Store, nonce: str, kind: Kind, one: _Read) -> AsyncGenerator[list[bytes], None]:
+    piece = one.piece
+    left = piece.start
+    try:
+        async for lines in views.stream(store, piece.sources[0]):
+            yield lines
+            left = index_of(lines[-1], store.url) + 1
+    except ObjectMissing:
+        wanted = tiling.clip(piece.outcomes, left, piece.end)
+        yield await views.read_again(store, nonce, one.partition, kind, wanted)

@@ -1,0 +1,208 @@
+"""From the size of a run and its options to the shape of its tree: pure arithmetic.
+
+The numbers come from Temporal's limits and from what its pieces cost: a child workflow costs a small server 50 to
+90 ms, so partitions are few and large; one workflow is one lock, so a window stays below `MAX_WINDOW`; hundreds of
+pending children are fine, 2,000 are refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, isqrt
+
+from fanout.options import Options
+
+MAX_WINDOW = 500
+"""Batches in flight in one partition: a quarter of the 2,000 pending activities that Temporal allows."""
+
+MAX_LIVE_CHILDREN = 100
+"""Children of one node that run at once, unless the window asks for more."""
+
+FIRST_BATCH = 1000
+LARGEST_BATCH = 20_000
+"""Beyond this a larger batch gains nothing, and loses more when its worker dies."""
+
+PARTITION_SIZE = 250_000
+LARGEST_PARTITION = 10_000_000
+USUAL_PARTITIONS = 64
+BATCHES_PER_PARTITION = 2_500
+ITEMS_PER_SMALL_BATCH = 25
+"""A set of a hundred items is better off with four activities than with ten."""
+
+HISTORY_LIMIT = 10_000
+MAX_HISTORY_LIMIT = 40_000
+EVENTS_PER_BATCH = 7
+"""Scheduled, started, completed; the workflow task of its completion has three more; one for good measure."""
+
+GROWTH = 20
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The tree of one run.
+
+    Attributes:
+        partition_size: Items of each partition but the last.
+        levels: Levels of groups between the root and the partitions; 0 where the root starts the partitions.
+        max_children: Children of any node at most.
+        exact: Whether the number of items was known when the shape was found.
+        batch_concurrency: Items in flight in one batch at most.
+    """
+
+    partition_size: int
+    levels: int
+    max_children: int
+    exact: bool
+    batch_concurrency: int
+
+    def unit(self, level: int) -> int:
+        """Return the items below one child of a node at this level; 0 is a node whose children are partitions."""
+        return self.partition_size * int(self.max_children**level)
+
+    def level_holding(self, items: int) -> int:
+        """Return the lowest level of a node's child that holds so many items: 0 is a partition."""
+        level = 0
+        while self.unit(level) < items:
+            level += 1
+        return level
+
+    def takes_the_rest(self, number: int) -> bool:
+        """Tell whether the root's child of this number takes all items that are left.
+
+        Where the size was estimated there may be more items than the planned children hold: so no source can pass
+        `max_children`.
+        """
+        return not self.exact and number == self.max_children - 1
+
+
+def plan(total: int, options: Options, *, exact: bool = True, list_size: int = 1) -> Shape:
+    """Find the shape of a run.
+
+    Args:
+        total: Items of the run, or an estimate of them.
+        options: The effective options.
+        exact: Whether `total` is exact.
+        list_size: Items that one call of the processor takes.
+    """
+    total = max(total, 1)
+    batch_concurrency = _batch_concurrency(total, options, list_size)
+    partition_size = options.partition_size or _partition_size(total, options, batch_concurrency)
+    # An estimate from the first page may be well short of the truth.
+    partitions = ceil(total * (1 if exact else 2) / partition_size)
+    levels = 0
+    while partitions > options.max_children ** (levels + 1):
+        levels += 1
+    return Shape(partition_size, levels, options.max_children, exact, batch_concurrency)
+
+
+def _batch_concurrency(total: int, options: Options, list_size: int) -> int:
+    if options.batch_concurrency is not None:
+        found = options.batch_concurrency
+    else:
+        largest = options.batch_size or ITEMS_PER_SMALL_BATCH
+        root = isqrt(options.max_concurrency - 1) + 1
+        batches = min(root, ceil(total / min(largest, ITEMS_PER_SMALL_BATCH)))
+        found = max(list_size, ceil(options.max_concurrency / batches))
+    return min(found, options.batch_size or found, options.max_concurrency)
+
+
+def _partition_size(total: int, options: Options, batch_concurrency: int) -> int:
+    size = PARTITION_SIZE
+    if options.batch_size is not None:
+        size = min(size, BATCHES_PER_PARTITION * options.batch_size)
+    size = min(max(size, ceil(total / USUAL_PARTITIONS)), LARGEST_PARTITION)
+    # Enough partitions that their windows together reach max_concurrency.
+    windows = ceil(ceil(options.max_concurrency / batch_concurrency) / MAX_WINDOW)
+    useful = ceil(total / batch_concurrency / MAX_WINDOW)
+    return max(1, min(size, ceil(total / max(1, min(windows, useful)))))
+
+
+def live_children(shape: Shape, level: int, concurrency: int, items: int) -> int:
+    """Return how many children of a node run at once.
+
+    Args:
+        shape: The run's shape.
+        level: Of the node; 0 where its children are partitions.
+        concurrency: Items in flight that the node may spend.
+        items: Items below the node, as far as known.
+    """
+    children = max(1, ceil(items / shape.unit(level)))
+    if level > 0:
+        # Two at once, so that one group's tail is filled by the next group.
+        wanted = max(2, ceil(concurrency / (MAX_LIVE_CHILDREN * MAX_WINDOW * shape.batch_concurrency)))
+    else:
+        windows = ceil(concurrency / shape.batch_concurrency)
+        wanted = max(min(windows // 2, MAX_LIVE_CHILDREN), ceil(windows / MAX_WINDOW), 1)
+    return min(wanted, children, concurrency, shape.max_children)
+
+
+def divide(whole: int, parts: int) -> list[int]:
+    """Divide into parts that differ by one at most, the larger first.
+
+    Raises:
+        ValueError: There are fewer than one part.
+    """
+    if parts < 1:
+        raise ValueError(f"cannot divide into {parts} parts")
+    share, rest = divmod(whole, parts)
+    return [share + (1 if number < rest else 0) for number in range(parts)]
+
+
+def window(shape_batch_concurrency: int, concurrency: int, items: int) -> list[int]:
+    """Return the batches that a partition keeps in flight: the items in flight of each.
+
+    Args:
+        shape_batch_concurrency: Items in flight in one batch at most.
+        concurrency: Items in flight that the partition may spend.
+        items: Items of the partition.
+    """
+    batches = min(ceil(concurrency / shape_batch_concurrency), MAX_WINDOW, max(1, items))
+    return divide(min(concurrency, batches * shape_batch_concurrency), batches)
+
+
+def history_limit(options: Options, batches: int) -> int:
+    """Return the events after which a partition continues as new.
+
+    A window drains before it does, so a larger window gets a longer history, within Temporal's limit.
+    """
+    if options.history_limit is not None:
+        return options.history_limit
+    return max(HISTORY_LIMIT, min(MAX_HISTORY_LIMIT, 10 * EVENTS_PER_BATCH * batches))
+
+
+def next_batch(size: int, remaining: int, concurrency: int, batches: int, options: Options) -> int:
+    """Return how many items the next batch of a partition takes.
+
+    Towards the end of the partition batches get smaller, so that the window ends together.
+
+    Args:
+        size: Batch size found so far.
+        remaining: Items of the partition that no batch has taken.
+        concurrency: Items in flight of this batch.
+        batches: Batches that the partition keeps in flight.
+        options: The effective options.
+    """
+    if options.batch_size is not None:
+        return min(options.batch_size, remaining)
+    fair = ceil(remaining / (2 * batches))
+    return min(remaining, max(concurrency, min(size, max(fair, size // 4))))
+
+
+def first_size(options: Options, bytes_per_item: float) -> int:
+    """Return the batch size that a partition begins with."""
+    return max(1, min(options.batch_size or FIRST_BATCH, _most(options, bytes_per_item)))
+
+
+def grown_size(size: int, done: int, seconds: float, options: Options, bytes_per_item: float) -> int:
+    """Return the batch size after a batch took `seconds` for `done` items."""
+    if options.batch_size is not None or done == 0:
+        return size
+    wanted = int(done / max(seconds, 1e-6) * options.batch_seconds)
+    return max(1, min(wanted, GROWTH * size, _most(options, bytes_per_item)))
+
+
+def _most(options: Options, bytes_per_item: float) -> int:
+    largest = options.batch_size or LARGEST_BATCH
+    if bytes_per_item > 0:
+        largest = int(min(largest, options.max_batch_bytes / bytes_per_item))
+    return max(1, largest)

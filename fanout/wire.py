@@ -1,0 +1,252 @@
+"""Names and shapes that workflows, activities and clients share: whoever sends and whoever receives use these.
+
+Histories keep these names for years: change none of them, add fields with defaults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from fanout.models import Json, Page, PartitionTime, RunResult, Scan, Source, Totals
+
+RUN_WORKFLOW = "fanout.run"
+GROUP_WORKFLOW = "fanout.group"
+PARTITION_WORKFLOW = "fanout.partition"
+
+PLAN_ACTIVITY = "fanout.plan"
+PUBLISH_ACTIVITY = "fanout.publish"
+FINALIZE_ACTIVITY = "fanout.finalize"
+
+PROGRESS_QUERY = "progress"
+
+STORE_MEMO = "fanout.store"
+PROCESSOR_MEMO = "fanout.processor"
+
+STATUS_MEMO = "fanout.status"
+ITEMS_MEMO = "fanout.items"
+FAILED_MEMO = "fanout.failed"
+
+RUN_FAILED = "RunFailed"
+"""Type of the error with which a root workflow fails; its details hold the `RunResult`."""
+
+
+def batch_activity(processor: str) -> str:
+    """Return the activity type of a processor's batches."""
+    return f"fanout:{processor}"
+
+
+def partition_id(run_id: str, number: int) -> str:
+    """Return the workflow id of a partition."""
+    return f"{run_id}/partition-{number:06d}"
+
+
+def group_id(run_id: str, level: int, number: int) -> str:
+    """Return the workflow id of a group: its level above the partitions, and its number there."""
+    return f"{run_id}/group-{level}-{number:06d}"
+
+
+@dataclass(frozen=True)
+class RunInput:
+    """What `start` sends to the root.
+
+    Attributes:
+        nonce: Fresh for each start; see the commit protocol.
+        store: URL of the store that the output goes to.
+        processor: Registered name.
+        source: Where the items come from.
+        params: The run's parameters.
+        settings: Options said by the caller.
+        environment: Options said by the caller's environment: they yield to the processor's own.
+        previous: URL of the output that this run continues.
+    """
+
+    nonce: str
+    store: str
+    processor: str
+    source: Source
+    params: dict[str, Json] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    previous: str | None = None
+
+
+@dataclass(frozen=True)
+class PlanInput:
+    """Ask for the next page of a source.
+
+    Attributes:
+        run: What was started.
+        run_id: The root's workflow id.
+        execution: The root's first execution id.
+        cursor: Where the last page ended.
+        step: Number of the page.
+        seen: Items that the pages so far hold, skipped ones too.
+    """
+
+    run: RunInput
+    run_id: str
+    execution: str
+    cursor: dict[str, Json] | None = None
+    step: int = 0
+    seen: int = 0
+
+
+@dataclass(frozen=True)
+class PlanOutput:
+    """A page of a source, and what the whole run goes by."""
+
+    scan: Scan
+    output: str
+    options: dict[str, Any]
+    list_size: int = 1
+
+
+@dataclass(frozen=True)
+class RunRef:
+    """What every workflow below the root needs to know of its run.
+
+    Attributes:
+        run_id: The run's id.
+        output: URL of the run's output.
+        nonce: The run's nonce.
+        processor: Registered name.
+        options: The effective options.
+        partition_size: Items of each partition.
+        max_children: Children of any node at most.
+        batch_concurrency: Items in flight of one batch at most.
+        first: Index of the run's first item; partitions are numbered from there.
+    """
+
+    run_id: str
+    output: str
+    nonce: str
+    processor: str
+    options: dict[str, Any]
+    partition_size: int
+    max_children: int
+    batch_concurrency: int
+    first: int
+
+
+@dataclass(frozen=True)
+class BranchInput:
+    """A contiguous range of items that one child workflow takes care of: a group, or a partition (level -1)."""
+
+    run: RunRef
+    level: int
+    start: int
+    count: int
+    pages: list[Page]
+    concurrency: int
+    state: PartitionState | None = None
+
+
+@dataclass(frozen=True)
+class BranchOutput:
+    """What came of a branch, as it folds up the tree."""
+
+    items: int
+    totals: Totals
+    not_run: int = 0
+    partitions: int = 0
+    slowest: list[PartitionTime] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PartitionState:
+    """What a partition carries over when it continues as new; its size does not depend on the items done.
+
+    Attributes:
+        todo: Ranges `[start, count]` that no batch has taken, in order.
+        sequence: Number of the next batch.
+        size: Batch size found so far.
+        totals: Of the commits so far.
+        began: When the partition began, in seconds since the epoch.
+        executions: How often it continued as new.
+        samples: A handful of failures, as text.
+    """
+
+    todo: list[list[int]]
+    sequence: int
+    size: int
+    totals: Totals
+    began: float
+    executions: int = 0
+    samples: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class BatchInput:
+    """One batch: a range of items under a key.
+
+    Attributes:
+        output: URL of the run's output, where the marker says the rest.
+        nonce: The run's nonce.
+        key: The batch's key.
+        start: First item.
+        count: How many items.
+        pages: Where the reader finds them.
+        concurrency: Items in flight at most.
+    """
+
+    output: str
+    nonce: str
+    key: str
+    start: int
+    count: int
+    pages: list[Page]
+    concurrency: int
+
+
+@dataclass(frozen=True)
+class BatchOutput:
+    """What the batch's commit says; `more` are the ranges that remain."""
+
+    totals: Totals
+    more: list[list[int]]
+    seconds: float
+    samples: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PublishInput:
+    """Publish a partition whose batches are all decided."""
+
+    output: str
+    nonce: str
+    partition: int
+    start: int
+    count: int
+    not_run: list[list[int]]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class FinalizeInput:
+    """Check the whole run and write its manifest."""
+
+    output: str
+    nonce: str
+    result: RunResult
+
+
+@dataclass(frozen=True)
+class NodeProgress:
+    """Answer of any node to the progress query: its settled numbers, and the live nodes below it.
+
+    Attributes:
+        total: Items of the node, as far as known.
+        planned: Whether `total` is exact.
+        totals: Of everything settled here or in children that ended.
+        in_flight: Items that may run now (partitions only).
+        children: Workflow ids of the live children.
+        samples: A handful of failures, as text.
+    """
+
+    total: int
+    planned: bool
+    totals: Totals
+    in_flight: int = 0
+    children: list[str] = field(default_factory=list)
+    samples: list[str] = field(default_factory=list)

@@ -1,0 +1,37 @@
+"""Rows of results and failures as JSON Lines: what anything can read, and what can be appended without parsing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pydantic_core import to_json
+
+from fanout.models import Failure
+
+
+def result_rows(
+    start: int, outputs: Sequence[bytes | None], key_of: Callable[[int], str] | None
+) -> list[bytes]:
+    """Return the rows of the items that have an output, in order.
+
+    Args:
+        start: Index of the first item.
+        outputs: The output of each item as JSON; None where it has none.
+        key_of: Returns the key of the item at a position; None where keys are indexes.
+    """
+    if key_of is None:
+        return [
+            b'{"index":%d,"key":"%d","output":%b}\n' % (index, index, output)
+            for index, output in enumerate(outputs, start)
+            if output is not None
+        ]
+    return [
+        b'{"index":%d,"key":%b,"output":%b}\n' % (start + position, to_json(key_of(position)), output)
+        for position, output in enumerate(outputs)
+        if output is not None
+    ]
+
+
+def failure_row(failure: Failure) -> bytes:
+    """Return the row of one failure."""
+    return to_json(failure, serialize_unknown=True) + b"\n"
