@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, ValidationError
@@ -74,7 +75,7 @@ def check(settings: dict[str, Any]) -> dict[str, Any]:
     """Check names and values of some options, and return them as they will be used.
 
     Args:
-        settings: Some fields of `Options`.
+        settings: Some fields of `Options`; a timedelta stands for its seconds.
 
     Raises:
         UsageError: A name is unknown or a value is out of range; the text says which, and what is allowed.
@@ -83,6 +84,10 @@ def check(settings: dict[str, Any]) -> dict[str, Any]:
     for name in settings:
         if name not in names:
             raise UsageError(f"unknown option {name!r}{_nearest(name, list(names))}")
+    settings = {
+        name: value.total_seconds() if isinstance(value, timedelta) else value
+        for name, value in settings.items()
+    }
     try:
         whole = asdict(Options(**settings))
     except ValidationError as error:

@@ -277,7 +277,8 @@ def _executor_of(function: Callable[..., Any], asked: Executor | None) -> Execut
         raise UsageError(
             f"processor {_name_of(function)!r} is a generator: it must return one output per item"
         )
-    if inspect.iscoroutinefunction(function):
+    # An object whose `__call__` is an `async def` is one, too.
+    if any(inspect.iscoroutinefunction(f) for f in (function, type(function).__call__)):
         if asked is not None:
             raise UsageError(
                 f"processor {_name_of(function)!r} is an `async def`: executor={asked!r} is for `def`"

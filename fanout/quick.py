@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -14,6 +16,20 @@ R = TypeVar("R")
 LONGEST = timedelta(hours=12)
 HEARTBEAT = timedelta(seconds=60)
 PATIENCE = RetryPolicy(maximum_interval=timedelta(seconds=30))
+
+
+async def to_the_end(work: Coroutine[Any, Any, R]) -> R:
+    """Await something that a cancellation of the workflow must not cut off: it ends, and the cancellation is dropped.
+
+    What was committed is published, and a run that is over says so, also where it is cancelled at that moment.
+    """
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if task.cancelled():
+            raise
+        return await task
 
 
 async def execute(name: str, order: Any, result_type: type[R] | None, *, small: bool, summary: str) -> R:

@@ -29,6 +29,9 @@ class Workbench:
         roots: What may be read and written.
         threads: Threads for `def` processors.
         processes: Processes for `executor="process"`; None for one a core.
+
+    Attributes:
+        gate: One place for each of the processes.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Workbench:
         self.threads = ThreadPoolExecutor(threads, thread_name_prefix="fanout-item")
         self._pools: dict[str, ProcessPoolExecutor] = {}
         self._resources: dict[str, Any] = {}
+        self.gate = asyncio.Semaphore(self._processes)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:

@@ -19,17 +19,21 @@ YIELD_CHECK = 64
 
 
 class _Slot:
-    __slots__ = ("book", "expired", "position", "since", "task")
+    __slots__ = ("book", "expired", "position", "since", "task", "waiting")
 
     def __init__(self, book: Book) -> None:
         self.book = book
         self.position = -1
         self.since = 0.0
         self.expired = False
+        self.waiting = False
         self.task: asyncio.Task[None] | None = None
 
     def info(self) -> Info:
         return self.book.info(self.position)
+
+
+_slot_of_task: contextvars.ContextVar[_Slot] = contextvars.ContextVar("fanout_slot")
 
 
 class AsyncWindow(Window):
@@ -42,6 +46,7 @@ class AsyncWindow(Window):
         deadline: Seconds after which no further item is begun.
         context: What the processor's code sees as its context.
         list_size: Items that one call takes; None for one at a time.
+        gate: What a call waits for before its timeout begins: a free process.
     """
 
     def __init__(
@@ -53,12 +58,13 @@ class AsyncWindow(Window):
         deadline: float,
         context: contextvars.Context,
         list_size: int | None = None,
+        gate: asyncio.Semaphore | None = None,
     ) -> None:
         # A list holds as many places of the window as it has items.
         self._list_size = None if list_size is None else min(list_size, limit)
         super().__init__(book, limit=limit // (self._list_size or 1), deadline=deadline)
-        self._call = call
         self._context = context
+        self._call = call if gate is None else self._gated(call, gate)
         self._slots: set[_Slot] = set()
         self._growing = False
         self._breathing = False
@@ -89,7 +95,12 @@ class AsyncWindow(Window):
 
     def _look_after(self, now: float) -> None:
         for slot in self._slots:
-            if slot.position >= 0 and not slot.expired and slot.task and self._overdue(slot, now):
+            if (
+                slot.position >= 0
+                and not (slot.expired or slot.waiting)
+                and slot.task
+                and self._overdue(slot, now)
+            ):
                 slot.expired = True
                 slot.task.cancel()
 
@@ -104,6 +115,7 @@ class AsyncWindow(Window):
     async def _take_items(self, slot: _Slot, source: Iterator[int]) -> None:
         """Run one item after the other. Everything that a quick item pays for is in this loop."""
         current.set(slot.info)
+        _slot_of_task.set(slot)
         book, call, validate, dump = self.book, self._call, self.book.validate, self.book.dump
         values, outputs, loop = book.values, book.outputs, self._loop
         turn, seen = loop.time(), 0
@@ -146,6 +158,7 @@ class AsyncWindow(Window):
     async def _take_lists(self, slot: _Slot, source: Iterator[int]) -> None:
         """Run one list after the other."""
         current.set(slot.info)
+        _slot_of_task.set(slot)
         book = self.book
         size = self._list_size or 1
         while True:
@@ -171,6 +184,18 @@ class AsyncWindow(Window):
             settle_list(book, positions, outcome, self._failed)
             slot.position = -1
             await self._breathe(slot)
+
+    def _gated(
+        self, call: Callable[[Any], Awaitable[Any]], gate: asyncio.Semaphore
+    ) -> Callable[[Any], Awaitable[Any]]:
+        async def through(item: Any) -> Any:
+            slot = _slot_of_task.get()
+            slot.waiting = True
+            async with gate:
+                slot.waiting, slot.since = False, 0.0
+                return await call(item)
+
+        return through
 
     async def _breathe(self, slot: _Slot) -> None:
         slot.position = -1

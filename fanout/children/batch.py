@@ -117,7 +117,13 @@ class BatchActivity:
                 list_size=processor.list_size,
             )
         return AsyncWindow(
-            book, call, limit=concurrency, deadline=deadline, context=context, list_size=processor.list_size
+            book,
+            call,
+            limit=concurrency,
+            deadline=deadline,
+            context=context,
+            list_size=processor.list_size,
+            gate=self._bench.gate if processor.executor == "process" else None,
         )
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
+    from pydantic import ValidationError
+
     from fanout import quick, topology, wire
+    from fanout.errors import FanoutError
     from fanout.models import Page, PartitionTime, Totals, cut
     from fanout.options import Options
     from fanout.storage.layout import batch_key
@@ -33,7 +38,7 @@ HISTORY_BYTES = 8 * 1024 * 1024
 """Far below the 50 MiB at which Temporal terminates; a fifth of it is already slow to load."""
 
 
-@workflow.defn(name=wire.PARTITION_WORKFLOW)
+@workflow.defn(name=wire.PARTITION_WORKFLOW, failure_exception_types=[FanoutError, ValidationError])
 class PartitionWorkflow:
     """One contiguous range of items."""
 
@@ -153,6 +158,7 @@ class PartitionWorkflow:
 
     def _settle(self, count: int, output: BatchOutput) -> None:
         self._totals += output.totals
+        workflow.set_current_details(self._details())
         self._samples = (self._samples + output.samples)[:MAX_SAMPLES]
         self._put_back(output.more)
         self._size = topology.grown_size(
@@ -193,6 +199,17 @@ class PartitionWorkflow:
 
     # ---- the ends
 
+    def _details(self) -> str:
+        """Return the partition's state as markdown, for Temporal Web."""
+        lines = [
+            f"**{self._totals.done:,}** of {self._branch.count:,} items done",
+            f"- succeeded: {self._totals.succeeded:,}",
+            f"- failed: {self._totals.failed:,}",
+            f"- batches in flight: {len(self._in_flight):,}, of about {self._size:,} items",
+        ]
+        lines += [f"  - `{sample}`" for sample in self._samples]
+        return "\n".join(lines)
+
     def _carried_over(self) -> BranchInput:
         return BranchInput(
             run=self._run,
@@ -222,6 +239,7 @@ class PartitionWorkflow:
             not_run=self._todo,
             seconds=round(seconds, 3),
         )
-        await quick.execute(
+        publishing: Coroutine[Any, Any, None] = quick.execute(
             wire.PUBLISH_ACTIVITY, order, None, small=self._branch.count <= SMALL, summary="check and publish"
         )
+        await quick.to_the_end(publishing)

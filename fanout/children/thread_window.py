@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import threading
 from collections.abc import Callable, Iterator
@@ -126,7 +127,9 @@ class ThreadWindow(Window):
             with self._lock:
                 if not slot.abandoned:
                     self._abandon(slot)
-            self._loop.call_soon_threadsafe(self._wake.set)
+            # A thread that was abandoned may outlive the worker's loop.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._wake.set)
 
     def _one(self, slot: _Slot, source: Iterator[int]) -> bool:
         """Run one item; returns whether there may be another for this slot."""

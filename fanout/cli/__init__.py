@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
 
-def main() -> int:
-    """Run the command line and return its exit code."""
+
+def main() -> NoReturn:
+    """Run the command line, and end the process with its exit code."""
     from fanout.cli.app import app
+    from fanout.cli.exits import leave
 
-    return app() or 0
+    leave(app() or 0)
 
 
 __all__ = ["main"]

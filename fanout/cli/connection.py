@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,14 +45,17 @@ class Connection(FlagGroup):
     address: Annotated[
         str | None, _flag("--address", "ADDRESS", "Host and port of the server; default localhost:7233.")
     ] = None
-    namespace: Annotated[str | None, _flag("--namespace -n", "NAMESPACE", "Namespace; default `default`.")] = None
+    namespace: Annotated[
+        str | None, _flag("--namespace -n", "NAMESPACE", "Namespace; default `default`.")
+    ] = None
     profile: Annotated[
         str | None, _flag("--profile", "PROFILE", "Profile in Temporal's configuration file.")
     ] = None
     api_key: Annotated[str | None, _flag("--api-key", "API_KEY", "API key, as for Temporal Cloud.")] = None
     tls: Annotated[bool | None, _flag("--tls/--no-tls", "TLS", "Use TLS.")] = None
     tls_ca_path: Annotated[
-        Path | None, _flag("--tls-ca-path", "TLS_SERVER_CA_CERT_PATH", "Certificate of the server's authority.")
+        Path | None,
+        _flag("--tls-ca-path", "TLS_SERVER_CA_CERT_PATH", "Certificate of the server's authority."),
     ] = None
     tls_cert_path: Annotated[
         Path | None, _flag("--tls-cert-path", "TLS_CLIENT_CERT_PATH", "Certificate of this client.")
@@ -61,7 +64,8 @@ class Connection(FlagGroup):
         Path | None, _flag("--tls-key-path", "TLS_CLIENT_KEY_PATH", "Private key of this client.")
     ] = None
     tls_server_name: Annotated[
-        str | None, _flag("--tls-server-name", "TLS_SERVER_NAME", "Name that the server's certificate must have.")
+        str | None,
+        _flag("--tls-server-name", "TLS_SERVER_NAME", "Name that the server's certificate must have."),
     ] = None
     local: Annotated[
         bool,
@@ -74,14 +78,18 @@ class Connection(FlagGroup):
 
     @asynccontextmanager
     async def located(self) -> AsyncIterator[Connection]:
-        """With `--local`, hold on to this folder's dev server, and return the connection to it.
+        """Find out which server it is; with `--local`, hold on to this folder's dev server.
+
+        Yields:
+            The same connection, to an address where one is known.
 
         Raises:
             NoServer: It cannot be started.
             UsageError: Flags contradict each other.
         """
         if not self.local:
-            yield self
+            address = self.address or self._folders_server()
+            yield replace(self, address=address)
             return
         from fanout.cli import server
 
@@ -103,7 +111,7 @@ class Connection(FlagGroup):
             yield await found.connect(plugin)
 
     async def connect(self, plugin: Plugin | None = None) -> Client:
-        """Connect to the server that the flags, the environment or this folder name.
+        """Connect to the server that the flags or the environment name; see `client` for this folder's.
 
         Raises:
             NoServer: None answers; the text says what to do.
@@ -113,7 +121,7 @@ class Connection(FlagGroup):
         _quiet_core()
         try:
             return await client.connect(
-                self.address or self._folders_server(),
+                self.address,
                 namespace=self.namespace,
                 profile=self.profile,
                 api_key=self.api_key,

@@ -41,17 +41,17 @@ async def dev(
         )
         say.note("Ctrl-C stops it; its runs are kept")
 
+    starting = devserver.start_dev_server(
+        db=server.database(here).relative_to(here),
+        ip=ip,
+        port=port,
+        ui=not headless,
+        ui_port=ui_port,
+        namespace=namespace,
+        log=Path(server.FOLDER) / "server.log",
+    )
     try:
-        await devserver.serve_dev_server(
-            announce=announce,
-            db=server.database(here).relative_to(here),
-            ip=ip,
-            port=port,
-            ui=not headless,
-            ui_port=ui_port,
-            namespace=namespace,
-            log=Path(server.FOLDER) / "server.log",
-        )
+        await devserver.serve_forever(starting, announce=announce)
     finally:
         server.forget(here)
     say.note("stopped")

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
+import sys
+from typing import NoReturn
+
 from fanout.errors import FanoutError, NoServer, NoWorker, RunFailed, UsageError
 from fanout.models import Status
 
@@ -48,3 +54,16 @@ def of_error(error: FanoutError) -> int:
             return NO_WORKER
         case _:
             return ERROR
+
+
+def leave(code: int) -> NoReturn:
+    """End this process with a code, without tearing the interpreter down.
+
+    Threads of Temporal's Rust core may call into Python at that very moment, which aborts the process ("Fatal Python
+    error: PyGILState_Release") and so loses the exit code.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)

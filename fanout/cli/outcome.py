@@ -21,13 +21,16 @@ def style_of(status: Status) -> str:
     return _STYLES.get(status, "red")
 
 
-async def settle(ending: Awaitable[RunResult], *, as_json: bool, flags: str = "") -> int:
+async def settle(
+    ending: Awaitable[RunResult], *, as_json: bool, flags: str = "", more: str | None = None
+) -> int:
     """Await a run's end, tell how it was, and return the exit code.
 
     Args:
         ending: `Run.result()` or the bar.
         as_json: Whether the result is wanted as JSON on stdout.
         flags: What to add to the commands that are advised.
+        more: The command that runs the rest of the items.
     """
     try:
         result = await ending
@@ -36,9 +39,11 @@ async def settle(ending: Awaitable[RunResult], *, as_json: bool, flags: str = ""
             summarize(error.result, flags)
         say.error(str(error))
         if as_json:
-            say.data(as_data(error.result) if error.result else {"status": error.status, "message": str(error)})
+            say.data(
+                as_data(error.result) if error.result else {"status": error.status, "message": str(error)}
+            )
         return exits.of_status(error.status)
-    summarize(result, flags)
+    summarize(result, flags, more)
     if as_json:
         say.data(as_data(result))
     return exits.of_status(result.status)
@@ -49,7 +54,7 @@ def as_data(result: RunResult) -> dict[str, object]:
     return asdict(result)
 
 
-def summarize(result: RunResult, flags: str = "") -> None:
+def summarize(result: RunResult, flags: str = "", more: str | None = None) -> None:
     """Tell what a run did, and which commands come next, on stderr."""
     from rich.text import Text
 
@@ -70,7 +75,7 @@ def summarize(result: RunResult, flags: str = "") -> None:
         from fanout.storage.roots import display
 
         rows.append(("output", display(result.output)))
-    rows += [("next" if first else "", text) for first, text in _next(result, flags)]
+    rows += [("next" if first else "", text) for first, text in _next(result, flags, more)]
     say.note()
     say.pairs(rows, stderr=True)
 
@@ -84,10 +89,12 @@ def _took(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else clock(seconds)
 
 
-def _next(result: RunResult, flags: str) -> list[tuple[bool, str]]:
+def _next(result: RunResult, flags: str, more: str | None) -> list[tuple[bool, str]]:
     commands = []
     if result.failed:
         commands.append(f"fanout failures {result.run_id}{flags}")
     if result.succeeded:
         commands.append(f"fanout results {result.run_id}{flags} -o results.jsonl")
+    if more:
+        commands.append(more)
     return [(number == 0, text) for number, text in enumerate(commands)]

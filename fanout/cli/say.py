@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
 
@@ -55,7 +56,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Seque
         drawn.add_column(name, justify="right" if name in right else "left", no_wrap=not out.is_terminal)
     for row in rows:
         drawn.add_row(*(_cell(cell) for cell in row))
-    out.print(drawn)
+    _print(out, drawn)
 
 
 def pairs(rows: Iterable[tuple[str, object]], *, stderr: bool = False) -> None:
@@ -67,7 +68,17 @@ def pairs(rows: Iterable[tuple[str, object]], *, stderr: bool = False) -> None:
     drawn.add_column(overflow="fold")
     for name, value in rows:
         drawn.add_row(name, _cell(value))
-    console(stderr=stderr).print(drawn)
+    _print(console(stderr=stderr), drawn)
+
+
+def _print(target: Console, drawn: Table) -> None:
+    if target.is_terminal:
+        target.print(drawn)
+        return
+    with target.capture() as captured:
+        target.print(drawn)
+    for line in captured.get().splitlines():
+        target.out(line.rstrip(), highlight=False)
 
 
 def confirm(question: str) -> bool:

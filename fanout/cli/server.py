@@ -13,7 +13,6 @@ import fcntl
 import json
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -126,11 +125,10 @@ async def _leave(folder: Path, users: IO[str]) -> None:
 async def _start(folder: Path) -> Found:
     from fanout import devserver
 
+    # At free ports, not the usual ones: workers and commands of other folders shall not meet it by accident.
     server = await devserver.start_dev_server(
         db=database(folder),
         log=folder / FOLDER / "server.log",
-        port=_if_free(devserver.DEFAULT_PORT),
-        ui_port=_if_free(devserver.DEFAULT_UI_PORT),
         # Others may still use it when this process ends.
         die_with_parent=False,
     )
@@ -138,17 +136,6 @@ async def _start(folder: Path) -> Found:
     found = Found(server.address, server.ui_url, server.pid)
     record(folder, found)
     return found
-
-
-def _if_free(port: int) -> int | None:
-    """Prefer the usual ports, so that addresses stay what they were; else let the dev server choose."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return None
-    return port
 
 
 async def _stop(folder: Path, found: Found) -> None:

@@ -16,7 +16,7 @@ from fanout.cli.sources import parse_duration
 from fanout.errors import UsageError
 from fanout.options import Options, check
 
-_PANEL = "Options of the run (each also as FANOUT_<NAME>, which yields to what the processor says)"
+_PANEL = "Options of the run"
 _SECONDS = {"batch_seconds", "retry_initial", "retry_maximum", "timeout", "heartbeat_timeout"}
 
 
@@ -52,8 +52,9 @@ class Settings(FlagGroup):
             if value is None or value == []:
                 continue
             if name in _SECONDS:
-                value = None if value.lower() == "none" else parse_duration(value)
-            given[name] = tuple(value) if isinstance(value, list) else value
+                given[name] = None if value.lower() == "none" else parse_duration(value)
+            else:
+                given[name] = tuple(value) if isinstance(value, list) else value
         try:
             return cls(check(given))
         except UsageError as error:
@@ -81,7 +82,13 @@ def _parameter(name: str, annotation: Any, default: Any, text: str) -> inspect.P
     metavar = None
     if name in _SECONDS:
         kind, metavar = str, "SECONDS"
-    shown = "" if default is None or default == () else f" Default: {default:,}." if kind is int else f" Default: {default}."
+    shown = (
+        ""
+        if default is None or default == ()
+        else f" Default: {default:,}."
+        if kind is int
+        else f" Default: {default}."
+    )
     option = typer.Option(
         f"--{name.replace('_', '-')}",
         help=_first_sentences(text) + shown,
@@ -105,7 +112,7 @@ def _plain_type(annotation: Any) -> Any:
     return typing.get_origin(annotation) or annotation
 
 
-def _first_sentences(text: str, longest: int = 200) -> str:
+def _first_sentences(text: str, longest: int = 150) -> str:
     """Return as many whole sentences as fit; the docs have the rest."""
     kept = ""
     for sentence in re.split(r"(?<=[.:]) (?=[A-Z0-9])", text):

@@ -16,6 +16,7 @@ from fanout.errors import UsageError
 if TYPE_CHECKING:
     from fanout.processors import Processor
 
+
 def load_module(name: str) -> ModuleType:
     """Import a module, from the current folder too.
 
@@ -128,4 +129,6 @@ def _nearest(name: str, there: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; it has: {', '.join(names)}" if names else ", nor any other: decorate one with @fanout.processor"
+    return (
+        f"; it has: {', '.join(names)}" if names else ", nor any other: decorate one with @fanout.processor"
+    )

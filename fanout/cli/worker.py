@@ -35,28 +35,39 @@ async def worker(
     connection: Connection,
     modules: Annotated[list[str], typer.Argument(metavar="MODULE...", help="Modules with processors.")],
     processes: Annotated[
-        int, typer.Option("--processes", "-p", min=1, max=1024, envvar="FANOUT_PROCESSES", help="How many processes.")
+        int,
+        typer.Option(
+            "--processes", "-p", min=1, max=1024, envvar="FANOUT_PROCESSES", help="How many processes."
+        ),
     ] = 1,
     task_queue: Annotated[
         str | None,
-        typer.Option(help="Queue to poll; default: those that the processors name, FANOUT_TASK_QUEUE, or fanout."),
+        typer.Option(
+            help="Queue to poll; default: those that the processors name, FANOUT_TASK_QUEUE, or fanout."
+        ),
     ] = None,
     threads: Annotated[
         int, typer.Option(min=1, envvar="FANOUT_THREADS", help="Threads of a process for `def` processors.")
     ] = 128,
     max_batches: Annotated[
-        int | None, typer.Option(min=1, envvar="FANOUT_MAX_BATCHES", help="Batches that a process runs at once.")
+        int | None,
+        typer.Option(min=1, envvar="FANOUT_MAX_BATCHES", help="Batches that a process runs at once."),
     ] = None,
     shutdown_timeout: Annotated[
         float,
-        typer.Option(min=0, envvar="FANOUT_SHUTDOWN_TIMEOUT", help="Seconds that batches in flight have at a shutdown."),
+        typer.Option(
+            min=0, envvar="FANOUT_SHUTDOWN_TIMEOUT", help="Seconds that batches in flight have at a shutdown."
+        ),
     ] = 60.0,
     store: Annotated[
-        str | None, typer.Option(envvar="FANOUT_STORE", help="URL or folder for outputs; default ./fanout-output.")
+        str | None,
+        typer.Option(envvar="FANOUT_STORE", help="URL or folder for outputs; default ./fanout-output."),
     ] = None,
     allow_root: Annotated[
         list[str] | None,
-        typer.Option(help="URL or folder that may be read and written; default FANOUT_ALLOWED_ROOTS and this folder."),
+        typer.Option(
+            help="URL or folder that may be read and written; default FANOUT_ALLOWED_ROOTS and this folder."
+        ),
     ] = None,
     log_level: Annotated[str, typer.Option(envvar="FANOUT_LOG_LEVEL", help="Least level to log.")] = "info",
     supervised: Annotated[bool, typer.Option(hidden=True)] = False,
@@ -208,7 +219,9 @@ async def _connected(
                 if left <= 0:
                     raise
                 log.warning(
-                    "no server yet; trying again", reason=str(error).partition("\n")[0], for_seconds=round(left)
+                    "no server yet; trying again",
+                    reason=str(error).partition("\n")[0],
+                    for_seconds=round(left),
                 )
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), min(_RETRY_EVERY, left))
@@ -218,12 +231,12 @@ async def _connected(
         yield None
 
 
-async def _supervise(line: Sequence[str], processes: int, connection: Connection, grace: float, log: Any) -> int:
+async def _supervise(
+    line: Sequence[str], processes: int, connection: Connection, grace: float, log: Any
+) -> int:
     from fanout.cli.supervisor import Supervisor
 
-    supervisor = Supervisor(
-        line, processes, tell=log.info, grace=grace, environment=connection.environment()
-    )
+    supervisor = Supervisor(line, processes, tell=log.info, grace=grace, environment=connection.environment())
     with _signals(supervisor.stop, supervisor.kill, log):
         code = await supervisor.run()
     if code == exits.SUCCEEDED:

@@ -279,27 +279,30 @@ class _Watch:
         self._began = time.monotonic() - max(0.0, time.time() - info.started.timestamp())
 
     async def _look(self) -> None:
+        """Ask for the numbers; where they stand still, first ask whether anyone is there to move them."""
+        idle = time.monotonic() - self._moved > NO_WORKER_AFTER
+        if idle and not await self._is_served():
+            return
         try:
-            progress = await self._run.progress()
-        except NoWorker as error:
-            await self._ask_who_polls(str(error))
+            async with asyncio.timeout(NO_WORKER_AFTER):
+                progress = await self._run.progress()
+        except (NoWorker, TimeoutError):
+            if idle:
+                self._unserved = "the workers that poll the queue do not answer for this run just now"
             return
         now = time.monotonic()
         if progress.done > self._progress.done or progress.status is not Status.RUNNING:
-            self._moved, self._unserved = now, ""
+            self._moved = now
+        self._unserved = ""
         self._progress = progress
         self._rate.add(now, progress.done)
-        if now - self._moved > NO_WORKER_AFTER:
-            await self._ask_who_polls()
 
-    async def _ask_who_polls(self, otherwise: str = "") -> None:
-        if time.monotonic() - self._moved <= NO_WORKER_AFTER:
-            return
+    async def _is_served(self) -> bool:
         if await self._run.pollers():
-            self._unserved = otherwise
-        else:
-            info = await self._run.info()
-            self._unserved = no_worker(info.task_queue, self._modules)
+            return True
+        info = await self._run.info()
+        self._unserved = "" if info.closed else no_worker(info.task_queue, self._modules)
+        return False
 
     def _note_away(self, error: BaseException) -> None:
         now = time.monotonic()

@@ -129,8 +129,10 @@ async def _beating() -> AsyncIterator[None]:
             activity.heartbeat()
             await asyncio.sleep(1.0)
 
-    task = asyncio.create_task(beat())
+    # The server does not know of local activities.
+    task = None if activity.info().is_local else asyncio.create_task(beat())
     try:
         yield
     finally:
-        task.cancel()
+        if task is not None:
+            task.cancel()

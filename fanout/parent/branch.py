@@ -79,10 +79,10 @@ class Branch:
         """Return the settled numbers of this node."""
         return NodeProgress(total=total, planned=planned, totals=self.totals, children=sorted(self.live))
 
-    def details(self, total: int) -> str:
+    def _details(self) -> str:
         """Return the node's state as markdown, for Temporal Web."""
         lines = [
-            f"**{self.totals.done:,}** of {total:,} items in {self._partitions:,} finished partitions",
+            f"**{self.totals.done:,}** items done, in {self._partitions:,} partitions that have ended",
             f"- succeeded: {self.totals.succeeded:,}",
             f"- failed: {self.totals.failed:,}",
         ]
@@ -146,6 +146,7 @@ class Branch:
         self._not_run += output.not_run
         self._partitions += output.partitions
         self._slowest = sorted(self._slowest + output.slowest, key=lambda p: -p.seconds)[:SLOWEST]
+        workflow.set_current_details(self._details())
 
 
 def as_failure(error: BaseException) -> BaseException:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from pydantic import ValidationError
+
     from fanout import wire
+    from fanout.errors import FanoutError
     from fanout.parent.branch import Branch
     from fanout.parent.tiler import Span, Tiler
     from fanout.topology import Shape
     from fanout.wire import BranchInput, BranchOutput, NodeProgress
 
 
-@workflow.defn(name=wire.GROUP_WORKFLOW)
+@workflow.defn(name=wire.GROUP_WORKFLOW, failure_exception_types=[FanoutError, ValidationError])
 class GroupWorkflow:
     """A contiguous range of partitions, or of smaller groups."""
 

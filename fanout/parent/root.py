@@ -9,7 +9,10 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
+    from pydantic import ValidationError
+
     from fanout import quick, topology, wire
+    from fanout.errors import FanoutError
     from fanout.models import RunResult, Status, Totals
     from fanout.options import Options
     from fanout.parent.branch import Branch, as_failure
@@ -31,7 +34,7 @@ LOOK_AHEAD = 2
 """Children's worth of items that planning stays ahead of the tree."""
 
 
-@workflow.defn(name=wire.RUN_WORKFLOW)
+@workflow.defn(name=wire.RUN_WORKFLOW, failure_exception_types=[FanoutError, ValidationError])
 class RunWorkflow:
     """One run: one fan-out over one item set."""
 
@@ -57,7 +60,8 @@ class RunWorkflow:
         """
         began = workflow.time()
         try:
-            output = await self._run_tree()
+            result = self._result(await self._run_tree(), began)
+            await quick.to_the_end(self._finalize(result))
         except (ActivityError, ApplicationError, asyncio.CancelledError) as error:
             if is_cancelled_exception(error):
                 raise
@@ -66,8 +70,6 @@ class RunWorkflow:
             raise ApplicationError(
                 str(getattr(failure, "message", failure)), result, type=wire.RUN_FAILED, non_retryable=True
             ) from None
-        result = self._result(output, began)
-        await self._finalize(result)
         # A list of runs says how they ended without asking each for its result.
         workflow.upsert_memo(
             {
@@ -76,8 +78,7 @@ class RunWorkflow:
                 wire.FAILED_MEMO: result.failed,
             }
         )
-        task = asyncio.current_task()
-        if result.status is Status.CANCELED or (task is not None and task.cancelling()):
+        if result.status is Status.CANCELED:
             raise asyncio.CancelledError
         return result
 

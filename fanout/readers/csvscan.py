@@ -17,6 +17,9 @@ LARGEST_RECORD = 1024 * 1024 * 1024
 WINDOW = 16 * 1024
 """Bytes after which the scan looks anew whether it needs a parser at all."""
 
+PARSING = 8
+"""How much longer a byte takes that is parsed, against one that is only looked at."""
+
 _BLANK = re.compile(rb"\n\r?\n")
 
 
@@ -41,6 +44,7 @@ class Rows:
         self._end = end
         # Where each window begins, as line and offset, and its lines.
         self._windows: list[tuple[int, int, list[str]]] = []
+        self._window_lines = 0
         self._at = start
         self._reader = csv.reader(chain.from_iterable(self._feed()), delimiter=delimiter)
 
@@ -54,7 +58,6 @@ class Rows:
             except StopIteration:
                 return
             except csv.Error as error:
-                # The reader goes on behind the line in which it gave up.
                 yield error
             else:
                 yield row
@@ -64,10 +67,35 @@ class Rows:
         """Lines up to the end of the record that came last."""
         return self._reader.line_num
 
-    @property
-    def first_window_done(self) -> bool:
-        """Whether the first `WINDOW` bytes are parsed."""
-        return bool(self._windows) and self.lines >= len(self._windows[0][2])
+    def count(self, most: int, last: bool) -> tuple[int, int]:
+        """Parse the first `WINDOW` bytes and what their last record needs beyond.
+
+        Args:
+            most: Items after which to stop.
+            last: Whether the file ends with the bytes. If not, a record that they do not hold whole is left out.
+
+        Returns:
+            How many items and how many lines were found.
+        """
+        items = lines = 0
+        reader = self._reader
+        while True:
+            try:
+                for row in reader:
+                    if self.unfinished and not last:
+                        return items, lines
+                    lines = reader.line_num
+                    if row:
+                        items += 1
+                    if lines >= self._window_lines or items >= most:
+                        return items, lines
+                return items, lines
+            except csv.Error:
+                # The reader goes on behind the line in which it gave up.
+                items += 1
+                lines = reader.line_num
+                if lines >= self._window_lines or items >= most:
+                    return items, lines
 
     def offset(self, lines: int) -> int:
         """Return the offset behind so many lines."""
@@ -93,6 +121,7 @@ class Rows:
             text = self._data[self._at : cut].decode("utf-8", "surrogateescape")
             window = list(io.StringIO(text, newline=""))
             self._windows.append((line, self._at, window))
+            self._window_lines = self._window_lines or len(window)
             self._at = cut
             line += len(window)
             yield window
@@ -180,16 +209,10 @@ class RecordScanner(Scanner):
         """Parse a window and what its last record needs beyond, and return how many bytes that is."""
         end = len(data) if last else last_line_end(data, start, len(data))
         rows = Rows(data, start, end, self._delimiter)
-        items = lines = 0
-        for row in rows:
-            if rows.unfinished and not last:
-                break
-            lines = rows.lines
-            items += bool(row)
-            if rows.first_window_done or self.item + items >= self.stop:
-                break
+        items, lines = rows.count(self.stop - self.item, last)
         size = rows.offset(lines) - start
         self.advance(items, size, lines)
+        self.effort += PARSING * size
         return size
 
 

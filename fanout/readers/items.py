@@ -39,6 +39,7 @@ class Items(Reader):
     """
 
     kind: ClassVar[str] = "items"
+    inline = True
 
     def __init__(self, iterable: Iterable[object] | AsyncIterable[object], *, key: str | None = None) -> None:
         if isinstance(iterable, str | bytes | bytearray | Mapping | BaseModel):

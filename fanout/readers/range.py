@@ -45,6 +45,7 @@ class Range(Reader):
     """
 
     kind: ClassVar[str] = "range"
+    inline = True
 
     def __init__(self, *bounds: int) -> None:
         if not 1 <= len(bounds) <= 3:

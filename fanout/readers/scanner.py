@@ -11,6 +11,8 @@ from fanout.storage.files import SourceFile
 
 KIB = 1024
 MIB = 1024 * KIB
+THREAD_BYTES = 256 * KIB
+"""Bytes from which work on them moves to a thread, so that the event loop stays free."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class Bounds:
     Attributes:
         step: Bytes between two marks, about. A batch reads up to two steps more than its items.
         chunk: Bytes that are read at once.
-        page_bytes: Bytes after which a page ends, at the next line: a couple of seconds of work.
+        page_bytes: Bytes after which a page ends, at the next line: a second or two of work. Bytes that take longer to
+            scan count for more.
         page_files: Files after which a page ends.
     """
 
@@ -51,6 +54,8 @@ class Scanner(ABC):
         item: Items before the last boundary found, as an index into the whole source.
         offset: Byte offset of that boundary.
         line: Number of the line there, from 1.
+        effort: Bytes whose scan would have taken the time that was spent beyond looking at each byte once. It follows
+            from the content alone: the same scan ends its page at the same place.
     """
 
     def __init__(self, marks: Marks, stop: int, step: int) -> None:
@@ -60,6 +65,7 @@ class Scanner(ABC):
         self.item = marks.items[-1]
         self.offset = marks.offsets[-1]
         self.line = marks.lines[-1]
+        self.effort = 0
 
     @property
     def full(self) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from fanout.errors import SourceError
 from fanout.models import Json
 from fanout.readers.index import FileMarks, Marks
-from fanout.readers.scanner import KIB, Beginning, Format
+from fanout.readers.scanner import THREAD_BYTES, Beginning, Format
 from fanout.storage import roots
 from fanout.storage.files import Files, SourceFile, is_glob
 
@@ -81,7 +81,7 @@ class PageScan:
         self._files = files
         self._stop = sys.maxsize if limit is None else position.item + limit
         self._seen_files = 0
-        self._read = 0
+        self._work = 0
         # Files found and not yet scanned, and where to look for more.
         self._queue: deque[tuple[int, SourceFile]] = deque()
         self._pattern = position.pattern
@@ -100,10 +100,21 @@ class PageScan:
                 break
             end = self._form.bounds.chunk
             heads = await self._files.read_all([(file, 0, min(file.size, end)) for _, file in group])
-            for (pattern, file), head in zip(group, heads, strict=True):
+            for number, head in enumerate(heads):
                 if self._full():
-                    return
-                await self._scan(pattern, file, head)
+                    self._queue.extendleft(reversed(group[number:]))
+                    break
+                await self._scan(*group[number], head)
+        await self._look_ahead()
+
+    async def _look_ahead(self) -> None:
+        """Notice that nothing follows a page that ends with the source, where that takes no listing."""
+        patterns = self._form.patterns
+        if self.exhausted or self.position.file is not None or self._queue:
+            return
+        if self._pattern == len(patterns) or not is_glob(patterns[self._pattern]):
+            await self._find()
+            self.exhausted = not self._queue
 
     async def estimate(self) -> int:
         """Return about how many items the whole source has."""
@@ -118,7 +129,7 @@ class PageScan:
         bounds = self._form.bounds
         return (
             self.position.item >= self._stop
-            or self._read >= bounds.page_bytes
+            or self._work >= bounds.page_bytes
             or self._seen_files >= bounds.page_files
         )
 
@@ -163,9 +174,7 @@ class PageScan:
 
     async def _whole_size(self) -> int:
         patterns = self._form.patterns[:64]
-        lists = await asyncio.gather(
-            *(self._files.list(pattern, limit=self._form.bounds.page_files) for pattern in patterns)
-        )
+        lists = await asyncio.gather(*(self._files.list(pattern) for pattern in patterns))
         return sum(file.size for one in lists for file in one)
 
     # ------------------------------------------------------------------------------------------ bytes
@@ -188,13 +197,14 @@ class PageScan:
             async for data, last in chunks:
                 body = data[begun.offset - start :] if data is head else data
                 try:
-                    if len(body) < 256 * KIB:
+                    if len(body) < THREAD_BYTES:
                         scanner.feed(body, last)
                     else:
                         await asyncio.to_thread(scanner.feed, body, last)
                 except SourceError as error:
                     raise SourceError(f"{roots.display(file.url)}: {error}") from None
-                self._read += len(data)
+                self._work += len(data) + scanner.effort
+                scanner.effort = 0
                 if scanner.full or (self._full() and scanner.offset > begun.offset):
                     break
         scanner.mark()

@@ -20,7 +20,7 @@ from fanout.models import Json, Page, Scan
 from fanout.readers import index as indexes
 from fanout.readers.base import Reader, Records, Unreadable
 from fanout.readers.index import Marks, Span
-from fanout.readers.scanner import Beginning, Bounds, Scanner
+from fanout.readers.scanner import THREAD_BYTES, Beginning, Bounds, Scanner
 from fanout.readers.scanning import PageScan, Position
 from fanout.storage import layout, roots
 from fanout.storage.files import Files, SourceFile, Unreachable
@@ -32,6 +32,8 @@ BOM = codecs.BOM_UTF8
 EXCERPT = 200
 """Characters of an unreadable item that are kept."""
 LARGEST_ITEM = 1024 * 1024 * 1024
+REMOTE_SECONDS = 10.0
+"""How long a look at a remote source may take before the run starts; the workers will look again."""
 PREPARED_FILES = 100
 """Patterns that are looked at before the run starts; the rest is left to planning."""
 
@@ -148,7 +150,7 @@ class TextReader(Reader):
         files = Files(None)
         for url in self.patterns[:PREPARED_FILES]:
             try:
-                async with asyncio.timeout(None if url.startswith("file://") else 10):
+                async with asyncio.timeout(None if url.startswith("file://") else REMOTE_SECONDS):
                     await self._check(files, url)
             except (Unreachable, OSError):
                 # Credentials are the workers' business: this process need not have any.
@@ -184,7 +186,10 @@ class TextReader(Reader):
         ranges = [(span.entry.file, span.start, self._end(span)) for span in spans]
         for span, data in zip(spans, await files.read_all(ranges), strict=True):
             label = _label(span.entry.file.url, self._folder)
-            records.add(label, self._items(span, data))
+            # Parsing megabytes would keep the event loop from everything else.
+            small = len(data) < THREAD_BYTES
+            parsed = self._items(span, data) if small else await asyncio.to_thread(self._items, span, data)
+            records.add(label, parsed)
         return records
 
     @functools.cached_property

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import obstore
 from obstore.exceptions import (
@@ -39,6 +39,16 @@ _BUCKET_MISSING = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not ex
 _OUT_OF_RANGE = re.compile(r"\b416\b|Invalid range|InvalidRange")
 _SECRET_VARIABLES = re.compile(
     r"(AWS|AZURE|GOOGLE|GCS)_\w*(KEY|SECRET|TOKEN|SAS|PASSWORD|CREDENTIAL)", re.IGNORECASE
+)
+_PREFIXES = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
+_CLIENT_OPTIONS = (
+    "allow_http",
+    "allow_invalid_certificates",
+    "connect_timeout",
+    "proxy_url",
+    "proxy_ca_certificate",
+    "proxy_excludes",
+    "timeout",
 )
 _ENVIRONMENT = {
     "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT",
@@ -171,23 +181,26 @@ class BucketStore(Store):
     @contextlib.contextmanager
     def _explained(self, verb: str, path: str, missing: str | None = None) -> Iterator[None]:
         """Turn the client's errors into ours; theirs are not chained, as they quote whole requests."""
-        where = f"{self.url}/{path}" if path else self.url
         try:
             yield
-        except FileNotFoundError as error:
-            # Azure and others say so of the container in the same way as of the object.
-            if not _BUCKET_MISSING.search(str(error)):
-                raise ObjectMissing(f"{self.url}/{missing or path} does not exist") from None
-            raise StoreError(f"cannot {verb} {where}: the bucket does not exist; create it first") from None
-        except (AlreadyExistsError, PreconditionError):
-            raise ObjectExists(f"{where} exists already") from None
-        except (PermissionDeniedError, UnauthenticatedError) as error:
-            raise StoreError(
+        except (BaseError, OSError, ValueError) as error:
+            raise self._translated(error, verb, path, missing or path) from None
+
+    def _translated(self, error: Exception, verb: str, path: str, missing: str) -> StoreError:
+        where = f"{self.url}/{path}" if path else self.url
+        # Of a bucket that is missing, services say "not found" as of an object.
+        if _BUCKET_MISSING.search(str(error)):
+            return StoreError(f"cannot {verb} {where}: the bucket does not exist; create it first")
+        if isinstance(error, FileNotFoundError):
+            return ObjectMissing(f"{self.url}/{missing} does not exist")
+        if isinstance(error, AlreadyExistsError | PreconditionError):
+            return ObjectExists(f"{where} exists already")
+        if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+            return StoreError(
                 f"cannot {verb} {where}: access denied ({_reason(error)}); check "
                 f"{_ENVIRONMENT.get(self._scheme, 'the credentials')} in the environment of this process"
-            ) from None
-        except (BaseError, OSError, ValueError) as error:
-            raise StoreError(f"cannot {verb} {where}: {_reason(error)}") from None
+            )
+        return StoreError(f"cannot {verb} {where}: {_reason(error)}")
 
 
 @functools.lru_cache(maxsize=64)
@@ -195,13 +208,23 @@ def _bucket(scheme: str, name: str) -> ObjectStore:
     # One client per bucket, whatever the number of outputs: each has a connection pool of its own.
     if scheme == roots.MEMORY:
         return MemoryStore()
-    options: ClientConfig = {"timeout": _REQUEST_TIMEOUT}
+    options = _client_options(scheme)
     retry: RetryConfig = {"max_retries": 8, "retry_timeout": _RETRY_TIMEOUT}
     if scheme == "s3":
         return S3Store(name, client_options=options, retry_config=retry)
     if scheme == "gs":
         return GCSStore(name, client_options=options, retry_config=retry)
     return AzureStore(name, client_options=options, retry_config=retry)
+
+
+def _client_options(scheme: str) -> ClientConfig:
+    # Options given here replace all of those that the client would take from the environment by itself.
+    options: dict[str, object] = {"timeout": _REQUEST_TIMEOUT}
+    for name in _CLIENT_OPTIONS:
+        text = os.environ.get(f"{_PREFIXES[scheme]}_{name}".upper())
+        if text:
+            options[name] = text
+    return cast("ClientConfig", options)
 
 
 def _reason(error: Exception) -> str:

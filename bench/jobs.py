@@ -1,0 +1,60 @@
+"""The processors of the benchmarks, as `fanout worker bench.jobs` serves them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+import time
+
+from pydantic import BaseModel
+
+import fanout
+
+INTERVAL = struct.Struct("<qq")
+"""Beginning and end of an item, in nanoseconds of the machine's monotonic clock."""
+
+
+class Item(BaseModel):
+    """One line of an item file."""
+
+    id: int
+    name: str
+
+
+@fanout.processor
+async def noop(item: Item) -> int:
+    """Do nothing, with a typed item and a typed output."""
+    return item.id
+
+
+@fanout.processor
+async def number(item: int) -> int:
+    """Do nothing, with a number."""
+    return item
+
+
+@fanout.processor
+async def nap(item: int, *, seconds: float, log: str) -> int:
+    """Wait, and note in this process's own file from when to when.
+
+    Args:
+        item: A number.
+        seconds: How long.
+        log: Folder of the files.
+    """
+    began = time.monotonic_ns()
+    await asyncio.sleep(seconds)
+    os.write(_log(log), INTERVAL.pack(began, time.monotonic_ns()))
+    return item
+
+
+_logs: dict[str, int] = {}
+
+
+def _log(folder: str) -> int:
+    """Return the descriptor of this process's file; one write to it is whole whatever happens next."""
+    if folder not in _logs:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        _logs[folder] = os.open(os.path.join(folder, f"{os.getpid()}.intervals"), flags)  # noqa: PTH118
+    return _logs[folder]

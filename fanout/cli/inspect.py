@@ -1,0 +1,235 @@
+"""Looking at runs: `list`, `status`, `watch`, `wait`."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fanout.cli import exits, say
+from fanout.cli.connection import Connection
+from fanout.cli.flags import command
+from fanout.cli.outcome import settle, style_of
+from fanout.cli.sources import parse_duration
+from fanout.errors import NoServer, NoWorker, UsageError
+from fanout.models import Progress, RunResult, Status
+from fanout.observability.bar import clock, no_worker, per_second, show
+
+if TYPE_CHECKING:
+    from fanout.run import Run, RunInfo
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@command
+async def list_(
+    connection: Connection,
+    status: Annotated[
+        str | None, typer.Option(help=f"Only runs in this status: {', '.join(Status)}.")
+    ] = None,
+    processor: Annotated[str | None, typer.Option(help="Only runs of this processor.")] = None,
+    task_queue: Annotated[str | None, typer.Option(help="Only runs on this queue.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 100,
+    as_json: AsJson = False,
+) -> int:
+    """List runs, the newest first."""
+    from fanout import client as api
+
+    async with connection.client() as client:
+        runs = await api.list_runs(
+            client, status=status_of(status), processor=processor, task_queue=task_queue, limit=limit
+        )
+    if as_json:
+        for info in runs:
+            say.data(asdict(info))
+        return exits.SUCCEEDED
+    if not runs:
+        say.note("no runs")
+        return exits.SUCCEEDED
+    from rich.text import Text
+
+    say.table(
+        ["RUN", "STATUS", "PROCESSOR", "QUEUE", "STARTED", "TOOK"],
+        (
+            [
+                Text(info.id, style="bold"),
+                Text(info.status, style=style_of(info.status)),
+                info.processor,
+                info.task_queue,
+                say.when(info.started),
+                clock(_age(info)),
+            ]
+            for info in runs
+        ),
+        right=["TOOK"],
+    )
+    return exits.SUCCEEDED
+
+
+@command
+async def status(connection: Connection, run: RunId, as_json: AsJson = False) -> int:
+    """Look at a run once: numbers, workers, its address in Temporal Web."""
+    from fanout import client as api
+
+    async with connection.client() as client:
+        handle = api.get_run(client, run)
+        info = await handle.info()
+        pollers = await handle.pollers()
+        progress, trouble = None, ""
+        if pollers or info.closed:
+            try:
+                progress = await handle.progress()
+            except NoWorker as error:
+                trouble = str(error)
+        else:
+            # A query would wait for half a minute for the answer of nobody.
+            trouble = no_worker(info.task_queue)
+    if as_json:
+        say.data(
+            {
+                **asdict(info),
+                "progress": None if progress is None else asdict(progress),
+                "pollers": pollers,
+                "web": handle.web_url,
+            }
+        )
+        return exits.SUCCEEDED
+    _describe(handle, info, progress, pollers)
+    if trouble:
+        say.note(trouble, style="yellow")
+    return exits.SUCCEEDED
+
+
+@command
+async def watch(connection: Connection, run: RunId, as_json: AsJson = False) -> int:
+    """Watch a run until it ends; Ctrl-C leaves it alone."""
+    from fanout import client as api
+
+    async with connection.client() as client:
+        handle = api.get_run(client, run)
+        await handle.info()
+        try:
+            return await settle(
+                show(handle, console=say.console(stderr=True)),
+                as_json=as_json,
+                flags=" --local" if connection.local else "",
+            )
+        except asyncio.CancelledError:
+            say.note()
+            say.note(f"detached: run {run} goes on. Come back with: fanout watch {run}")
+            raise
+
+
+@command
+async def wait(
+    connection: Connection,
+    run: RunId,
+    timeout: Annotated[
+        str | None,
+        typer.Option(help="Give up after so long (90, 15m, 2h); the run goes on.", metavar="DURATION"),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Wait until a run ends; the exit code says how.
+
+    With --timeout: exit code 7 when the time is over and no worker polls the run's queue, else 1.
+    """
+    from fanout import client as api
+
+    seconds = None if timeout is None else parse_duration(timeout)
+    async with connection.client() as client:
+        handle = api.get_run(client, run)
+        info = await handle.info()
+        advising = asyncio.create_task(_advise(handle, info))
+        try:
+            async with asyncio.timeout(seconds):
+                return await settle(_result(handle), as_json=as_json)
+        except TimeoutError:
+            if not await handle.pollers():
+                raise NoWorker(
+                    f"run {run} has not ended after {timeout}: {no_worker(info.task_queue)}"
+                ) from None
+            say.error(f"run {run} has not ended after {timeout}; it goes on")
+            return exits.ERROR
+        finally:
+            advising.cancel()
+
+
+async def _result(handle: Run) -> RunResult:
+    """Wait for the end, also through times in which the server is away."""
+    while True:
+        try:
+            return await handle.result()
+        except NoServer as error:
+            say.note(f"{error}; trying again", style="yellow")
+            await asyncio.sleep(5)
+
+
+async def _advise(handle: Run, info: RunInfo) -> None:
+    """Say once that nobody works on the run, instead of waiting in silence."""
+    while info.closed is None:
+        await asyncio.sleep(5)
+        try:
+            if not await handle.pollers():
+                say.note(no_worker(info.task_queue), style="yellow")
+                return
+        except NoServer:
+            continue
+
+
+def _describe(handle: Run, info: RunInfo, progress: Progress | None, pollers: int) -> None:
+    from rich.text import Text
+
+    from fanout.storage.roots import display
+
+    rows: list[tuple[str, object]] = [
+        ("run", info.id),
+        ("status", Text(info.status, style=style_of(info.status))),
+        ("processor", info.processor),
+        ("queue", f"{info.task_queue} ({pollers} {'worker polls' if pollers == 1 else 'workers poll'} it)"),
+        ("started", f"{say.when(info.started)}, {clock(_age(info))} {'long' if info.closed else 'ago'}"),
+    ]
+    if progress is not None:
+        rows += _numbers(progress)
+    rows.append(("output", display(info.output)))
+    if handle.web_url:
+        rows.append(("Temporal Web", handle.web_url))
+    say.pairs(rows)
+
+
+def _numbers(progress: Progress) -> list[tuple[str, object]]:
+    from rich.text import Text
+
+    of = f"{progress.total:,}" if progress.planned else f"about {progress.total:,}"
+    rows: list[tuple[str, object]] = [
+        ("items", f"{progress.done:,} of {of}"),
+        ("succeeded", f"{progress.succeeded:,}"),
+        ("failed", Text(f"{progress.failed:,}", style="red" if progress.failed else "")),
+    ]
+    if progress.status is Status.RUNNING:
+        rows.append(("in flight", f"{progress.in_flight:,} in {progress.partitions:,} partitions"))
+    if progress.done and progress.seconds > 0:
+        rows.append(("rate", f"{per_second(progress.done / progress.seconds)} on average"))
+    return rows
+
+
+def _age(info: RunInfo) -> float:
+    return max(0.0, ((info.closed or datetime.now(UTC)) - info.started).total_seconds())
+
+
+def status_of(text: str | None) -> Status | None:
+    """Return the status that a person named, in any case, with `-` or `_`.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
+    if text is None:
+        return None
+    name = text.upper().replace("-", "_")
+    if name not in Status.__members__:
+        raise UsageError(f"--status {text!r}: choose one of {', '.join(Status)}")
+    return Status[name]

@@ -1,0 +1,128 @@
+"""Orders to runs: `cancel`, `terminate`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fanout.cli import exits, say
+from fanout.cli.connection import Connection
+from fanout.cli.flags import command
+from fanout.cli.sources import parse_duration
+from fanout.errors import FanoutError, UsageError
+from fanout.observability.bar import no_worker
+
+if TYPE_CHECKING:
+    from fanout.run import Run
+
+DEFAULT_WAIT = 10.0
+_LOOK_EVERY = 0.25
+
+RunIds = Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of runs.")]
+Reason = Annotated[str, typer.Option(help="Why; Temporal keeps it with the run.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@command
+async def cancel(
+    connection: Connection,
+    runs: RunIds,
+    reason: Reason = "",
+    yes: Yes = False,
+    wait: Annotated[
+        str | None,
+        typer.Option(
+            help="How long to wait for the end; default 10s. Exit code 1 if it takes longer.",
+            metavar="DURATION",
+        ),
+    ] = None,
+) -> int:
+    """Cancel runs: what is in flight is ended, what is done is published, the rest is not run.
+
+    The server keeps the order: a run whose workers are away carries it out when they are back.
+    """
+    _confirm("cancel", runs, yes)
+    seconds = DEFAULT_WAIT if wait is None else parse_duration(wait)
+    from fanout import client as api
+
+    code = exits.SUCCEEDED
+    async with connection.client() as client:
+        for run in await _each([api.get_run(client, run) for run in runs], "cancel", reason):
+            if run is None:
+                code = exits.ERROR
+            elif not await _ended(run, seconds):
+                served = await run.pollers()
+                info = await run.info()
+                say.note(
+                    f"{run.id}: the order is recorded; "
+                    + ("the run is still ending" if served else no_worker(info.task_queue)),
+                    style="yellow",
+                )
+                if wait is not None:
+                    code = exits.ERROR if served else exits.NO_WORKER
+            else:
+                say.note(f"{run.id}: {(await run.info()).status.lower()}")
+    return code
+
+
+@command
+async def terminate(connection: Connection, runs: RunIds, reason: Reason = "", yes: Yes = False) -> int:
+    """End runs at once. What is committed stays readable, nothing more is published.
+
+    Prefer `cancel`, which leaves a whole output behind.
+    """
+    _confirm("terminate", runs, yes)
+    from fanout import client as api
+
+    code = exits.SUCCEEDED
+    async with connection.client() as client:
+        for run in await _each([api.get_run(client, run) for run in runs], "terminate", reason):
+            if run is None:
+                code = exits.ERROR
+            else:
+                say.note(f"{run.id}: terminated")
+    return code
+
+
+def _confirm(order: str, runs: list[str], yes: bool) -> None:
+    """Ask on a terminal.
+
+    Raises:
+        UsageError: Nobody is there to ask, or the answer is no.
+    """
+    if yes:
+        return
+    if not say.is_interactive():
+        raise UsageError(f"nobody is here to confirm: add --yes to {order} {', '.join(runs)}")
+    if not say.confirm(f"{order} {', '.join(runs)}?"):
+        raise typer.Abort
+
+
+async def _each(runs: list[Run], order: str, reason: str) -> list[Run | None]:
+    """Send the order to each run; None stands for one that cannot take it, which is told."""
+    done: list[Run | None] = []
+    for run in runs:
+        try:
+            info = await run.info()
+            if info.closed is not None:
+                say.note(f"{run.id}: has ended already, as {info.status}")
+                done.append(None)
+                continue
+            await (run.cancel(reason=reason) if order == "cancel" else run.terminate(reason=reason))
+            done.append(run)
+        except FanoutError as error:
+            say.error(str(error))
+            done.append(None)
+    return done
+
+
+async def _ended(run: Run, seconds: float) -> bool:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while (await run.info()).closed is None:
+        if loop.time() > deadline:
+            return False
+        await asyncio.sleep(_LOOK_EVERY)
+    return True

@@ -1,0 +1,197 @@
+"""What came of a run's items: `results`, `failures`, `item`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fanout.cli import exits, say
+from fanout.cli.connection import Connection
+from fanout.cli.flags import command
+from fanout.cli.inspect import AsJson, RunId
+from fanout.errors import UsageError
+from fanout.models import Failure, ItemResult
+
+if TYPE_CHECKING:
+    from fanout.run import Run
+
+STDOUT = "-"
+
+
+@command
+async def results(
+    connection: Connection,
+    run: RunId,
+    file: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="A file to write; - for stdout.")
+    ] = STDOUT,
+    ordered: Annotated[bool, typer.Option("--ordered", help="In the order of the items.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many.")] = None,
+) -> int:
+    """Write a run's results as JSON Lines, also while it runs: those committed so far."""
+    if file != STDOUT and Path(file).suffix not in {".jsonl", ".ndjson", ".json"}:
+        raise UsageError(
+            f"results are written as JSON Lines: name the file {Path(file).stem}.jsonl, not {file}"
+        )
+    from fanout import client as api
+
+    async with connection.client() as client:
+        handle = api.get_run(client, run)
+        count = 0
+        with _opened(file) as out:
+            async for rows in _limited(handle.rows("results", ordered=ordered), limit):
+                out.write(b"\n".join(rows) + b"\n")
+                count += len(rows)
+    if file != STDOUT:
+        say.note(f"{count:,} results in {file}")
+    return exits.SUCCEEDED
+
+
+@command
+async def failures(
+    connection: Connection,
+    run: RunId,
+    as_json: AsJson = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many.")] = None,
+) -> int:
+    """Show which items failed, where they stand, and why.
+
+    A table on a terminal; JSON Lines, with input and traceback, in a pipe or with --json.
+    """
+    from fanout import client as api
+
+    async with connection.client() as client:
+        handle = api.get_run(client, run)
+        rows = _limited(handle.rows("failures", ordered=True), limit)
+        if as_json or not sys.stdout.isatty():
+            async for some in rows:
+                sys.stdout.buffer.write(b"\n".join(some) + b"\n")
+            sys.stdout.buffer.flush()
+            return exits.SUCCEEDED
+        shown = [json.loads(row) async for some in rows for row in some]
+    if not shown:
+        say.note(f"no failures of run {run}")
+        return exits.SUCCEEDED
+    say.table(
+        ["INDEX", "KEY", "SOURCE", "ERROR", "ATTEMPTS"],
+        (
+            [
+                row["index"],
+                row["key"],
+                row.get("source", ""),
+                f"{row['error_type']}: {_one_line(row['message'])}",
+                row.get("attempts", ""),
+            ]
+            for row in shown
+        ),
+        right=["INDEX", "ATTEMPTS"],
+    )
+    say.note(f"all of one, with its input and traceback: fanout item {run} {shown[0]['index']}")
+    return exits.SUCCEEDED
+
+
+@command
+async def item(
+    connection: Connection,
+    run: RunId,
+    index: Annotated[
+        int | None, typer.Argument(min=0, help="Position of the item in the source, from 0.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="Its key instead.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Show all that is known of one item; exit code 1 when it has no outcome yet."""
+    if (index is None) == (key is None):
+        raise UsageError("say which item: by its INDEX, or by --key")
+    from fanout import client as api
+
+    async with connection.client() as client:
+        handle = api.get_run(client, run)
+        found = await handle.item(index, key=key)
+        if found is None:
+            say.error(await _none_yet(handle, index, key))
+            return exits.ERROR
+    if as_json:
+        say.data({"outcome": "failed" if isinstance(found, Failure) else "succeeded", **asdict(found)})
+    else:
+        _describe(found)
+    return exits.SUCCEEDED
+
+
+async def _none_yet(handle: Run, index: int | None, key: str | None) -> str:
+    info = await handle.info()
+    which = f"item {index}" if key is None else f"an item with key {key!r}"
+    if info.closed is None:
+        return f"run {handle.id} has no outcome of {which} yet; it is running: fanout status {handle.id}"
+    ended = f"it ended as {info.status}, and has no such item or did not reach it"
+    return f"run {handle.id} has no outcome of {which}: {ended}"
+
+
+def _describe(found: ItemResult | Failure) -> None:
+    from rich.text import Text
+
+    rows: list[tuple[str, object]] = [("index", found.index), ("key", found.key)]
+    if isinstance(found, ItemResult):
+        rows += [("outcome", Text("succeeded", style="green")), ("output", _pretty(found.output))]
+        say.pairs(rows)
+        return
+    rows += [
+        ("outcome", Text("failed", style="red")),
+        ("source", found.source),
+        ("error", f"{found.error_type}: {found.message}"),
+        ("attempts", found.attempts),
+        ("worker", found.worker),
+        ("version", found.version),
+        ("input", _pretty(found.input)),
+    ]
+    say.pairs((name, value) for name, value in rows if value != "")
+    if found.traceback:
+        say.console().print(f"\n{found.traceback.rstrip()}")
+
+
+def _pretty(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def _one_line(text: str, longest: int = 200) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+@contextlib.contextmanager
+def _opened(file: str) -> Iterator[IO[bytes]]:
+    if file == STDOUT:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    # Written beside and renamed: a file of that name is whole, or not there.
+    target = Path(file)
+    draft = target.with_name(f".{target.name}.part")
+    try:
+        with draft.open("wb") as out:
+            yield out
+        draft.replace(target)
+    except OSError as error:
+        raise UsageError(f"cannot write {file}: {error.strerror}") from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+async def _limited(rows: AsyncIterator[list[bytes]], limit: int | None) -> AsyncIterator[list[bytes]]:
+    given = 0
+    async for some in rows:
+        kept = some if limit is None else some[: limit - given]
+        given += len(kept)
+        if kept:
+            yield kept
+        if given == limit:
+            return

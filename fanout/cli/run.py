@@ -1,0 +1,282 @@
+"""`fanout run`: start a run and watch it, or join one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from fanout.cli import exits, say, sources, targets
+from fanout.cli.connection import Connection
+from fanout.cli.flags import command
+from fanout.cli.outcome import settle
+from fanout.cli.settings import Settings
+from fanout.errors import SourceError, UsageError
+from fanout.models import RunResult
+
+if TYPE_CHECKING:
+    from fanout.run import Run
+
+_SOURCE = "Source"
+
+
+def _source_flag(text: str, *names: str, metavar: str | None = None) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=_SOURCE, metavar=metavar)
+
+
+@command
+async def run(
+    connection: Connection,
+    settings: Settings,
+    processor: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:NAME", help="The processor; NAME alone is one that some worker knows."
+        ),
+    ],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="A file, glob or URL; 1..1000 or 1000; - for JSON Lines on stdin."
+        ),
+    ],
+    reader: Annotated[
+        Literal["csv", "jsonl", "range"] | None, _source_flag("How to read it; default: by its name.")
+    ] = None,
+    key: Annotated[str | None, _source_flag("The field of an item by which people search for it.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Run only the first N items.", rich_help_panel=_SOURCE)
+    ] = None,
+    column: Annotated[
+        list[str] | None, _source_flag("CSV: read only this column; may be repeated.", metavar="NAME")
+    ] = None,
+    null_value: Annotated[
+        list[str] | None,
+        _source_flag("CSV: a text that stands for no value; may be repeated.", metavar="TEXT"),
+    ] = None,
+    id: Annotated[
+        str | None, typer.Option(help="Id of the run; default: made of the processor and the time.")
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(help="Parameter of the processor; may be repeated.", metavar="NAME=VALUE"),
+    ] = None,
+    task_queue: Annotated[
+        str | None, typer.Option(help="Queue; default: the processor's own, FANOUT_TASK_QUEUE, or fanout.")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="URL or folder for the output; default FANOUT_STORE.")
+    ] = None,
+    if_exists: Annotated[
+        Literal["fail", "attach", "new"],
+        typer.Option(help="Where a run of that id exists: join it, or start anew."),
+    ] = "fail",
+    continue_: Annotated[
+        bool, typer.Option("--continue", help="Run the items after those that the run of this id ended with.")
+    ] = False,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, help="With --local: worker processes; default: one a core, up to 4."),
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Start the run, print its id, and leave.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
+) -> int:
+    """Run a processor over the items of a source, and watch it.
+
+    Ctrl-C detaches: the run goes on. With --local, a dev server and worker processes run as long as this command.
+    Each option of the run is also read from FANOUT_MAX_CONCURRENCY and so on, which yields to the processor's own.
+    """
+    _check_flags(connection, processor, id, continue_, processes, detach)
+    found = targets.load_processor(processor)
+    items = sources.make_reader(
+        source, kind=reader, key=key, columns=column or (), null_values=null_value, limit=limit
+    )
+    kind = reader or sources.guess_kind(source)
+    _check_file(source, kind)
+    params = sources.parse_params(param or ())
+    module = processor.rpartition(":")[0]
+
+    from fanout import client as api
+
+    async with connection.located() as place, contextlib.AsyncExitStack() as stack:
+        serving: asyncio.Task[None] | None = None
+        client = await place.connect()
+        started = await api.start(
+            client,
+            found,
+            items,
+            id=id,
+            task_queue=task_queue,
+            output=output,
+            if_exists=if_exists,
+            params=params,
+            continue_run=continue_,
+            **settings.given,
+        )
+        if connection.local:
+            count = processes or _default_processes()
+            roots = [root for root in (sources.source_folder(source, kind), output) if root]
+            serving = await stack.enter_async_context(
+                _workers(place, [module], count, task_queue=task_queue, roots=roots)
+            )
+        await _say_where(started, processor, source, connection, processes)
+        if detach:
+            return await _leave(started, module, as_json)
+        ending = _shown(started, module, serving)
+        flags = " --local" if connection.local else ""
+        more = _continuation(started.id) if limit is not None else None
+        with _detaching(started, connection, module):
+            return await settle(ending, as_json=as_json, flags=flags, more=more)
+
+
+def _check_flags(
+    connection: Connection,
+    processor: str,
+    id: str | None,
+    continue_: bool,
+    processes: int | None,
+    detach: bool,
+) -> None:
+    if continue_ and id is None:
+        raise UsageError("--continue needs --id: the id of the run to continue")
+    if connection.local:
+        if ":" not in processor:
+            raise UsageError(
+                f"--local needs MODULE:NAME, so that its workers know what to import; got {processor!r}"
+            )
+        if detach:
+            raise UsageError("--detach does not go with --local: its workers end with this command")
+    elif processes is not None:
+        raise UsageError("--processes goes with --local; elsewhere `fanout worker --processes` says it")
+
+
+def _check_file(source: str, kind: str) -> None:
+    """Refuse a local file that is not there before anything is started for it."""
+    if kind == "range" or source == sources.STDIN or "://" in source or any(sign in source for sign in "*?["):
+        return
+    if not Path(source).exists():
+        raise SourceError(f"there is no file {source!r} in {Path.cwd()}")
+
+
+def _default_processes() -> int:
+    from fanout.cli.local import default_processes
+
+    return default_processes()
+
+
+@contextlib.asynccontextmanager
+async def _workers(
+    place: Connection, modules: Sequence[str], processes: int, *, task_queue: str | None, roots: Sequence[str]
+) -> AsyncIterator[asyncio.Task[None]]:
+    from fanout.cli.local import workers
+
+    async with workers(
+        place, modules, processes=processes, task_queue=task_queue, roots=roots, store=None
+    ) as watching:
+        yield watching
+
+
+async def _say_where(
+    started: Run, processor: str, source: str, connection: Connection, processes: int | None
+) -> None:
+    from fanout.storage.roots import display
+
+    info = await started.info()
+    server = started.client.service_client.config.target_host
+    say.note(
+        f"run {started.id}: {processor} over {source}, at {server}, "
+        f"namespace {started.client.namespace}, queue {info.task_queue}"
+    )
+    say.note(f"output: {display(info.output)}")
+    if connection.local:
+        count = processes or _default_processes()
+        many = "process" if count == 1 else "processes"
+        say.note(
+            f"local: a dev server and {count} worker {many} as long as this command; see .fanout/worker.log"
+        )
+
+
+async def _leave(started: Run, module: str, as_json: bool) -> int:
+    from fanout.observability.bar import no_worker
+
+    info = await started.info()
+    if as_json:
+        say.data(
+            {"id": started.id, "execution": info.execution, "output": info.output, "web": started.web_url}
+        )
+    else:
+        sys.stdout.write(f"{started.id}\n")
+    if not await started.pollers():
+        say.note(no_worker(info.task_queue, module or "MODULE"), style="yellow")
+    say.note(f"watch it with: fanout watch {started.id}")
+    return exits.SUCCEEDED
+
+
+async def _shown(started: Run, module: str, serving: asyncio.Task[None] | None) -> RunResult:
+    """Show the bar until the run ends, or until its local workers turn out not to start."""
+    from fanout.observability.bar import show
+
+    showing = asyncio.ensure_future(
+        show(started, console=say.console(stderr=True), modules=module or "MODULE")
+    )
+    both: set[asyncio.Future[Any]] = {showing}
+    if serving is not None:
+        both.add(serving)
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if serving is not None and serving.done() and not showing.done():
+            serving.result()
+        return await showing
+    finally:
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _detaching(started: Run, connection: Connection, module: str) -> Iterator[None]:
+    """Say how to come back when Ctrl-C ends this command but not the run."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        say.note()
+        if connection.local:
+            say.note(f"stopping the local workers and the dev server; run {started.id} is kept in .fanout/")
+            say.note(f"go on with: {_command(started.id, drop=('--continue',))} --if-exists attach")
+            say.note(f"or with `fanout dev` in one terminal and `fanout worker {module}` in another")
+        else:
+            say.note(f"detached: run {started.id} goes on. Come back with: fanout watch {started.id}")
+        raise
+
+
+def _continuation(run_id: str) -> str:
+    return f"{_command(run_id, drop=('--limit', '--if-exists', '--continue'))} --continue"
+
+
+def _command(run_id: str, drop: Sequence[str]) -> str:
+    """Return the command that was typed, with the run's id and without some flags."""
+    return shlex.join(["fanout", *without(sys.argv[1:], drop, run_id)])
+
+
+def without(words: Sequence[str], drop: Sequence[str], run_id: str) -> list[str]:
+    """Return the words of a command line without some flags (and their values), and with `--id`."""
+    alone = {"--continue"}
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+            continue
+        name = word.partition("=")[0]
+        if name in drop:
+            skip = "=" not in word and name not in alone
+            continue
+        kept.append(word)
+    if not any(word == "--id" or word.startswith("--id=") for word in kept):
+        kept += ["--id", run_id]
+    return kept

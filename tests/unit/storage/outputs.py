@@ -1,0 +1,131 @@
+"""Makes outputs as batches make them."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Collection, Sequence
+
+from fanout.models import RunResult, Source, Status
+from fanout.storage import commits, markers, publishing
+from fanout.storage.layout import Kind, batch_key, data_path
+from fanout.storage.records import Commit, DataObject, Manifest, RollUp, RunRecord
+from fanout.storage.stores import Store
+from fanout.storage.tiling import subtract
+
+NONCE = "n0nce"
+
+
+def record(nonce: str = NONCE, **changes: object) -> RunRecord:
+    """Return a run's marker."""
+    fields: dict[str, object] = {
+        "nonce": nonce,
+        "run_id": "urls",
+        "execution": "0198-exec",
+        "processor": "fetch",
+        "version": "1",
+        "source": Source("range", {"stop": 100}),
+    }
+    return RunRecord(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def result_row(index: int, size: int = 0) -> bytes:
+    """Return the row of an item that succeeded."""
+    return b'{"index":%d,"key":"k%d","output":"%s"}\n' % (index, index, b"x" * size)
+
+
+def failure_row(index: int) -> bytes:
+    """Return the row of an item that failed."""
+    return b'{"index":%d,"key":"k%d","source":"a:%d","input":1,"error_type":"ValueError"}\n' % (
+        index,
+        index,
+        index,
+    )
+
+
+async def batch(
+    store: Store,
+    partition: int,
+    sequence: int,
+    start: int,
+    count: int,
+    *,
+    more: Sequence[tuple[int, int]] = (),
+    failed: Collection[int] = (),
+    size: int = 0,
+    nonce: str = NONCE,
+) -> Commit:
+    """Run a batch: write its rows, and commit them."""
+    key, token = batch_key(partition, sequence), uuid.uuid4().hex
+    indexes = [i for first, length in subtract(start, count, more) for i in range(first, first + length)]
+    good = [result_row(i, size) for i in indexes if i not in failed]
+    bad = [failure_row(i) for i in indexes if i in failed]
+    commit = Commit(
+        nonce=nonce,
+        key=key,
+        token=token,
+        start=start,
+        count=count,
+        more=[list(part) for part in more],
+        results=await _write(store, "results", key, token, good),
+        failures=await _write(store, "failures", key, token, bad),
+        succeeded=len(good),
+        failed=len(bad),
+        error_types={"ValueError": len(bad)} if bad else {},
+    )
+    standing, won = await commits.create(store, commit)
+    assert won
+    return standing
+
+
+async def _write(store: Store, kind: Kind, key: str, token: str, lines: list[bytes]) -> DataObject | None:
+    if not lines:
+        return None
+    path = data_path(kind, key, token)
+    await store.create(path, lines)
+    return DataObject(path, len(lines), sum(map(len, lines)))
+
+
+async def small_run(store: Store) -> None:
+    """Run 40 items in two partitions; batches that hand items back among them, and seven failures."""
+    await markers.claim(store, record())
+    await batch(store, 0, 0, 0, 10, failed=[3], more=[(4, 2), (8, 1)])
+    await batch(store, 0, 1, 10, 10)
+    await batch(store, 0, 2, 4, 2, failed=[5])
+    await batch(store, 0, 3, 8, 1)
+    await batch(store, 1, 0, 20, 20, failed=range(20, 25))
+
+
+SMALL_FAILED = [3, 5, 20, 21, 22, 23, 24]
+SMALL_SUCCEEDED = [i for i in range(40) if i not in SMALL_FAILED]
+
+
+async def publish_small_run(store: Store) -> list[RollUp]:
+    """Publish both partitions of the small run."""
+    return [
+        await publishing.publish(store, NONCE, 0, 0, 20, []),
+        await publishing.publish(store, NONCE, 1, 20, 20, []),
+    ]
+
+
+async def finalize_small_run(store: Store) -> Manifest:
+    """Write the manifest of the small run."""
+    return await publishing.finalize(store, record(), run_result(40, 33, 7), 2)
+
+
+def run_result(items: int, succeeded: int, failed: int, not_run: int = 0) -> RunResult:
+    """Return what a run did."""
+    return RunResult("urls", Status.SUCCEEDED, items, succeeded, failed, not_run)
+
+
+async def published(store: Store, kind: Kind) -> list[int]:
+    """Return the indexes that a plain glob over the published folder finds, in the order of names."""
+    found = []
+    for stored in await store.list(kind):
+        found += indexes((await store.read(stored.path)).splitlines())
+    return found
+
+
+def indexes(lines: Sequence[bytes]) -> list[int]:
+    """Return the indexes of rows."""
+    return [json.loads(line)["index"] for line in lines]

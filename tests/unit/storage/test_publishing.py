@@ -1,0 +1,423 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fanout.errors import ObjectMissing, StoreError
+from fanout.storage import markers, parts, publishing, roll_ups
+from fanout.storage.layout import (
+    KINDS,
+    MANIFEST,
+    ROLL_UPS,
+    batch_key,
+    commit_path,
+    part_path,
+    roll_up_path,
+)
+from fanout.storage.publishing import publish
+from fanout.storage.records import DataObject, RollUp
+from fanout.storage.stores import Store, open_store
+from tests.unit.storage import outputs
+from tests.unit.storage.conftest import memory_store
+from tests.unit.storage.faulty import Died, FaultyStore, dies_at
+from tests.unit.storage.outputs import NONCE, batch, published, small_run
+
+KIB = 1024
+
+
+def check_part_names(found: RollUp) -> None:
+    for kind in KINDS:
+        for number, part in enumerate(getattr(found, kind)):
+            assert part.path == part_path(kind, found.partition, number)
+
+
+async def check_parts(store: Store, found: RollUp) -> None:
+    """Check that parts say exactly what they hold, and follow each other."""
+    check_part_names(found)
+    for kind in KINDS:
+        at = found.start
+        for part in getattr(found, kind):
+            data = await store.read(part.path)
+            held = outputs.indexes(data.splitlines())
+            assert held == sorted(set(held))
+            assert (len(held), len(data)) == (part.rows, part.size)
+            assert at <= part.start <= held[0]
+            assert held[-1] < part.end <= found.start + found.count
+            at = part.end
+
+
+async def test_a_glob_over_the_published_folders_is_exact(store: Store) -> None:
+    await small_run(store)
+    found = await outputs.publish_small_run(store)
+    assert await published(store, "results") == outputs.SMALL_SUCCEEDED
+    assert await published(store, "failures") == outputs.SMALL_FAILED
+    for roll_up in found:
+        await check_parts(store, roll_up)
+    first = found[0]
+    assert (first.totals.succeeded, first.totals.failed, first.totals.batches) == (18, 2, 4)
+    assert first.totals.error_types == {"ValueError": 2}
+    assert first.totals.result_bytes == first.results[0].size
+    assert await roll_ups.find(store, NONCE, 0) == first
+
+
+async def test_publishing_twice_and_at_once_changes_nothing(store: Store) -> None:
+    await small_run(store)
+    found = await asyncio.gather(*(publish(store, NONCE, 0, 0, 20, []) for _ in range(5)))
+    before = await store.list()
+    again = await publish(store, NONCE, 0, 0, 20, [])
+    assert all(one == again for one in found)
+    assert await store.list() == before
+
+
+async def test_a_partition_without_items_has_an_empty_roll_up(memory: Store) -> None:
+    found = await publish(memory, NONCE, 3, 50, 0, [], seconds=1.5)
+    assert (found.results, found.failures, found.totals.done, found.seconds) == ([], [], 0, 1.5)
+
+
+async def test_what_was_not_run_is_part_of_the_tiling(memory: Store) -> None:
+    await batch(memory, 0, 0, 0, 10, more=[(6, 4)])
+    with pytest.raises(StoreError, match="lost: items 6-19"):
+        await publish(memory, NONCE, 0, 0, 20, [])
+    with pytest.raises(StoreError, match="twice: items 5"):
+        await publish(memory, NONCE, 0, 0, 20, [[5, 15]])
+    found = await publish(memory, NONCE, 0, 0, 20, [[6, 4], [10, 10]])
+    assert found.not_run == [[6, 4], [10, 10]]
+
+
+async def test_lost_and_doubled_items_are_named(memory: Store) -> None:
+    await batch(memory, 0, 0, 0, 10, more=[(5, 1)])
+    await batch(memory, 0, 1, 12, 10)
+    await batch(memory, 0, 2, 3, 1)
+    text = r"partition 0 .* 20 items 0-19; lost: .* 5, 10-11; twice: .* 3; outside: .* 20-21"
+    with pytest.raises(StoreError, match=text):
+        await publish(memory, NONCE, 0, 0, 20, [])
+    assert await memory.list("results") == []
+    assert await roll_ups.find(memory, NONCE, 0) is None
+
+
+async def test_another_plan_of_the_same_partition_is_refused(memory: Store) -> None:
+    await small_run(memory)
+    await outputs.publish_small_run(memory)
+    with pytest.raises(StoreError, match="20 items from 0, where 30 from 0 were planned"):
+        await publish(memory, NONCE, 0, 0, 30, [])
+    with pytest.raises(StoreError, match="another start"):
+        await publish(memory, "other", 0, 0, 20, [])
+
+
+async def test_rows_that_are_gone_or_damaged_are_not_published(memory: Store) -> None:
+    one = await batch(memory, 0, 0, 0, 10)
+    assert one.results is not None
+    data = await memory.read(one.results.path)
+    await memory.delete(one.results.path)
+    with pytest.raises(ObjectMissing, match="is committed, and does not exist"):
+        await publish(memory, NONCE, 0, 0, 10, [])
+    await memory.create(one.results.path, data[:-5])
+    with pytest.raises(StoreError, match="it is damaged"):
+        await publish(memory, NONCE, 0, 0, 10, [])
+    assert await roll_ups.find(memory, NONCE, 0) is None
+
+
+async def test_an_object_with_rows_too_few_is_noticed_where_rows_are_merged(memory: Store) -> None:
+    commit = await batch(memory, 0, 0, 0, 10, more=[(4, 2)])
+    await batch(memory, 0, 1, 4, 2)
+    assert commit.results is not None
+    data = await memory.read(commit.results.path)
+    await memory.delete(commit.results.path)
+    await memory.create(commit.results.path, data.replace(b"\n", b" ", 1))
+    with pytest.raises(StoreError, match="7 rows where 8 are committed"):
+        await publish(memory, NONCE, 0, 0, 10, [])
+
+
+async def test_a_row_of_an_item_that_another_object_holds_is_noticed(memory: Store) -> None:
+    commit = await batch(memory, 0, 0, 0, 10, more=[(4, 2)])
+    await batch(memory, 0, 1, 4, 2)
+    assert commit.results is not None
+    data = await memory.read(commit.results.path)
+    await memory.delete(commit.results.path)
+    await memory.create(commit.results.path, data.replace(b'{"index":3,', b'{"index":4,'))
+    with pytest.raises(StoreError, match="two rows of item 4"):
+        await publish(memory, NONCE, 0, 0, 10, [])
+
+
+async def test_small_objects_are_joined_and_large_ones_stay_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "SMALL_BYTES", 4 * KIB)
+    monkeypatch.setattr(parts, "PART_BYTES", 8 * KIB)
+    for number, size in enumerate([100, 100, 500, 100, 350, 350, 350, 100]):
+        await batch(store, 0, number, number * 10, 10, size=size)
+    # A large object that handed items back: merged with those, alone.
+    await batch(store, 0, 8, 80, 10, more=[(85, 2)], size=600)
+    await batch(store, 0, 9, 85, 2, size=10)
+    found = await publish(store, NONCE, 0, 0, 90, [])
+    assert [(part.start, part.end) for part in found.results] == [
+        (0, 20),
+        (20, 30),
+        (30, 50),
+        (50, 70),
+        (70, 80),
+        (80, 90),
+    ]
+    await check_parts(store, found)
+    assert await published(store, "results") == list(range(90))
+
+
+async def test_what_something_else_wrote_under_a_parts_name_is_not_published(memory: Store) -> None:
+    await small_run(memory)
+    await memory.create(part_path("results", 0, 0), b"something else\n")
+    with pytest.raises(StoreError, match="something else wrote it"):
+        await publish(memory, NONCE, 0, 0, 20, [])
+
+
+@st.composite
+def partitions(draw: st.DrawFn) -> list[tuple[int, int, list[tuple[int, int]], set[int]]]:
+    """Return batches that tile 30 items, with what they hand back decided by further batches."""
+    waiting, batches = [(0, 30)], []
+    while waiting:
+        start, count = waiting.pop(draw(st.integers(0, len(waiting) - 1)))
+        settle = draw(st.lists(st.booleans(), min_size=count, max_size=count))
+        if not any(settle):
+            settle[draw(st.integers(0, count - 1))] = True
+        more: list[tuple[int, int]] = []
+        for offset, settled in enumerate(settle):
+            index = start + offset
+            if settled:
+                continue
+            if more and sum(more[-1]) == index and draw(st.booleans()):
+                more[-1] = (more[-1][0], more[-1][1] + 1)
+            else:
+                more.append((index, 1))
+        failed = draw(st.sets(st.integers(start, start + count - 1), max_size=3))
+        batches.append((start, count, more, failed))
+        waiting += more
+    return batches
+
+
+@settings(max_examples=40)
+@given(partitions(), st.integers(100, 2000))
+def test_parts_are_exact_and_in_order_however_batches_handed_items_back(
+    batches: list[tuple[int, int, list[tuple[int, int]], set[int]]], part_bytes: int
+) -> None:
+    async def run() -> None:
+        store = memory_store()
+        failed = set()
+        for sequence, (start, count, more, bad) in enumerate(batches):
+            await batch(store, 0, sequence, start, count, more=more, failed=bad, size=20)
+            settled = set(range(start, start + count)) - {i for a, n in more for i in range(a, a + n)}
+            failed |= bad & settled
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(parts, "PART_BYTES", part_bytes)
+            patch.setattr(parts, "SMALL_BYTES", part_bytes // 2)
+            found = await publish(store, NONCE, 0, 0, 30, [])
+        await check_parts(store, found)
+        assert await published(store, "failures") == sorted(failed)
+        assert await published(store, "results") == [i for i in range(30) if i not in failed]
+
+    asyncio.run(run())
+
+
+# ------------------------------------------------------------------------------------------------ the run
+
+
+async def test_the_manifest_comes_last_and_data_go_after_it(store: Store) -> None:
+    await small_run(store)
+    await outputs.publish_small_run(store)
+    faulty = FaultyStore(store)
+    manifest = await outputs.finalize_small_run(faulty)
+    assert manifest.roll_ups == [roll_up_path(0), roll_up_path(1)]
+    assert manifest.run == outputs.record()
+    assert manifest.result.succeeded == 33
+    assert manifest.fanout
+    assert manifest.written.endswith("+00:00")
+    steps = [operation for operation, _ in faulty.operations if operation in ("create", "delete")]
+    assert steps == ["create", "delete"]
+    assert await store.list("_data") == []
+    assert await published(store, "results") == outputs.SMALL_SUCCEEDED
+    assert await publishing.load_manifest(store) == manifest
+    assert await outputs.finalize_small_run(store) == manifest
+
+
+async def test_finalizing_at_once_gives_one_manifest(memory: Store) -> None:
+    await small_run(memory)
+    await outputs.publish_small_run(memory)
+    found = await asyncio.gather(*(outputs.finalize_small_run(memory) for _ in range(5)))
+    assert all(one == found[0] for one in found)
+
+
+async def test_another_runs_manifest_is_refused(memory: Store) -> None:
+    await small_run(memory)
+    await outputs.publish_small_run(memory)
+    await outputs.finalize_small_run(memory)
+    with pytest.raises(StoreError, match="another start"):
+        await publishing.finalize(memory, outputs.record("other"), outputs.run_result(40, 33, 7), 2)
+
+
+async def test_a_missing_roll_up_is_named(memory: Store) -> None:
+    await small_run(memory)
+    await publish(memory, NONCE, 1, 20, 20, [])
+    with pytest.raises(
+        StoreError, match="2 partitions and 1 roll-ups; the first one missing is that of partition 0"
+    ):
+        await outputs.finalize_small_run(memory)
+    await publish(memory, NONCE, 0, 0, 20, [])
+    with pytest.raises(StoreError, match="1 partitions and 2 roll-ups"):
+        await publishing.finalize(memory, outputs.record(), outputs.run_result(40, 33, 7), 1)
+    assert await publishing.load_manifest(memory) is None
+    assert await memory.list("_data")
+
+
+@pytest.mark.parametrize(
+    ("items", "succeeded", "failed", "not_run"),
+    [(40, 33, 6, 0), (40, 32, 8, 0), (40, 33, 7, 1), (41, 33, 7, 1), (41, 33, 7, 0)],
+)
+async def test_totals_that_do_not_add_up_are_refused(
+    memory: Store, items: int, succeeded: int, failed: int, not_run: int
+) -> None:
+    await small_run(memory)
+    await outputs.publish_small_run(memory)
+    result = outputs.run_result(items, succeeded, failed, not_run)
+    with pytest.raises(StoreError, match=r"do not add up|do not tile"):
+        await publishing.finalize(memory, outputs.record(), result, 2)
+    assert await publishing.load_manifest(memory) is None
+
+
+async def test_partitions_that_overlap_or_leave_a_gap_are_refused(memory: Store) -> None:
+    for partition, start in enumerate((0, 8, 30)):
+        await batch(memory, partition, 0, start, 10)
+        await publish(memory, NONCE, partition, start, 10, [])
+    with pytest.raises(StoreError, match="lost: items 18-29; twice: items 8-9; outside: items 30-39"):
+        await publishing.finalize(memory, outputs.record(), outputs.run_result(30, 30, 0), 3)
+    with pytest.raises(StoreError, match="settle items 8-9 twice"):
+        await publishing.finalize(memory, outputs.record(), outputs.run_result(30, 30, 0), 3, complete=False)
+
+
+async def test_a_roll_up_that_does_not_add_up_is_refused(memory: Store) -> None:
+    await small_run(memory)
+    first, _ = await outputs.publish_small_run(memory)
+    await memory.delete(roll_up_path(0))
+    await roll_ups.create(memory, replace(first, not_run=[[0, 1]]))
+    with pytest.raises(StoreError, match=f"{roll_up_path(0)} does not add up"):
+        await outputs.finalize_small_run(memory)
+
+
+async def test_a_canceled_run_has_a_manifest_of_the_partitions_that_began(memory: Store) -> None:
+    await markers.claim(memory, outputs.record())
+    await batch(memory, 1, 0, 20, 10, failed=[21])
+    await publish(memory, NONCE, 1, 20, 20, [[30, 10]])
+    # Began, and was never published: its rows are in no part, so they stay.
+    await batch(memory, 2, 0, 40, 10)
+    result = outputs.run_result(100, 9, 1, 90)
+    manifest = await publishing.finalize(memory, outputs.record(), result, 5, complete=False)
+    assert manifest.roll_ups == [roll_up_path(1)]
+    assert [stored.path.split("/")[1] for stored in await memory.list("_data")] == ["000002"]
+
+
+async def test_a_canceled_run_must_add_up_too(memory: Store) -> None:
+    await batch(memory, 1, 0, 20, 10)
+    await publish(memory, NONCE, 1, 20, 20, [[30, 10]])
+    for result in (outputs.run_result(100, 9, 0, 91), outputs.run_result(15, 10, 0, 5)):
+        with pytest.raises(StoreError, match="do not add up"):
+            await publishing.finalize(memory, outputs.record(), result, 5, complete=False)
+
+
+async def test_a_run_without_items_is_finalized(memory: Store) -> None:
+    manifest = await publishing.finalize(memory, outputs.record(), outputs.run_result(0, 0, 0), 0)
+    assert manifest.roll_ups == []
+
+
+@pytest.mark.parametrize("path", [MANIFEST, f"{ROLL_UPS}/000000.json", commit_path(batch_key(0, 0))])
+async def test_damaged_objects_are_named(memory: Store, path: str) -> None:
+    await small_run(memory)
+    await memory.delete(path)
+    await memory.create(path, b'{"nonce":')
+    with pytest.raises(StoreError, match=f"{path} cannot be read"):
+        await outputs.publish_small_run(memory)
+        await outputs.finalize_small_run(memory)
+
+
+async def test_a_roll_up_under_another_name_is_refused(memory: Store) -> None:
+    await small_run(memory)
+    await outputs.publish_small_run(memory)
+    await memory.publish([roll_up_path(0)], roll_up_path(2))
+    with pytest.raises(StoreError, match="says that it is the roll-up of partition 0"):
+        await publishing.finalize(memory, outputs.record(), outputs.run_result(60, 51, 9), 3)
+
+
+# -------------------------------------------------------------------------------------------------- deaths
+
+
+async def whole(store: Store) -> None:
+    await outputs.publish_small_run(store)
+    await outputs.finalize_small_run(store)
+
+
+async def check_whole(store: Store) -> None:
+    assert await published(store, "results") == outputs.SMALL_SUCCEEDED
+    assert await published(store, "failures") == outputs.SMALL_FAILED
+    assert await store.list("_data") == []
+    manifest = await publishing.load_manifest(store)
+    assert manifest is not None
+    for path in manifest.roll_ups:
+        await check_parts(store, await roll_ups.load(store, NONCE, path))
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("make", ["memory", "local"])
+async def test_publishing_goes_on_after_a_death_at_any_step(
+    side: str, make: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    def new() -> Store:
+        return memory_store() if make == "memory" else open_store(str(tmp_path_factory.mktemp("output")))
+
+    clean = FaultyStore(new())
+    steps: list[str] = []
+    setattr(clean, side, lambda operation, path: steps.append(path))
+    await small_run(clean.inner)
+    await whole(clean)
+    await check_whole(clean.inner)
+    assert len(steps) > 20
+    for step in range(len(steps)):
+        faulty = FaultyStore(new())
+        await small_run(faulty.inner)
+        setattr(faulty, side, dies_at(step))
+        with pytest.raises(Died):
+            await whole(faulty)
+        await whole(faulty.inner)
+        await check_whole(faulty.inner)
+
+
+async def test_a_slow_attempt_that_finds_the_run_ended_returns_what_stands(memory: Store) -> None:
+    await small_run(memory)
+    faulty = FaultyStore(memory)
+    once: list[int] = []
+
+    async def overtake(operation: str, path: str) -> None:
+        if operation == "list" and path.startswith("_data") and not once:
+            once.append(1)
+            await whole(memory)
+
+    faulty.before = overtake
+    found = await publish(faulty, NONCE, 0, 0, 20, [])
+    assert once
+    assert found == await roll_ups.find(memory, NONCE, 0)
+    await check_whole(memory)
+
+
+def small(pieces: list[int]) -> list[parts.Piece]:
+    return [
+        parts.Piece(((at * 10, 10),), (DataObject(f"d{at}", 10, size),)) for at, size in enumerate(pieces)
+    ]
+
+
+@given(st.lists(st.integers(1, 3 * parts.SMALL_BYTES), max_size=60))
+def test_groups_keep_every_piece_in_order_and_within_bounds(sizes: list[int]) -> None:
+    groups = parts.group(small(sizes))
+    assert [piece.sources[0].size for members in groups for piece in members] == sizes
+    for members in groups:
+        total = sum(piece.size for piece in members)
+        assert len(members) == 1 or total <= parts.PART_BYTES
+        assert len(members) == 1 or all(piece.size < parts.SMALL_BYTES for piece in members)

@@ -1,0 +1,335 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Awaitable
+from dataclasses import replace
+
+import pytest
+
+from fanout.errors import ObjectMissing, StoreError
+from fanout.storage import finding, markers, parts, publishing, reading, views
+from fanout.storage.layout import KINDS, Kind
+from fanout.storage.publishing import publish
+from fanout.storage.stores import Store, open_store
+from tests.unit.storage import outputs
+from tests.unit.storage.faulty import FaultyStore
+from tests.unit.storage.outputs import NONCE, batch, small_run
+
+EXPECTED: dict[Kind, list[int]] = {"results": outputs.SMALL_SUCCEEDED, "failures": outputs.SMALL_FAILED}
+
+
+async def read(store: Store, kind: Kind, *, ordered: bool = True) -> list[int]:
+    return outputs.indexes([row async for row in reading.rows(store, kind, ordered=ordered)])
+
+
+async def check(store: Store) -> None:
+    """Check that each row is read once, in order where it is asked for, and is found by itself."""
+    for kind, expected in EXPECTED.items():
+        assert await read(store, kind) == expected
+        assert sorted(await read(store, kind, ordered=False)) == expected
+        for index in expected:
+            found = await reading.find_row(store, index)
+            assert found is not None
+            assert found[0] == kind
+            assert found[1]["index"] == index
+    assert await reading.find_row(store, 40) is None
+    assert await reading.find_row(store, -1) is None
+
+
+async def test_rows_are_read_at_every_stage_of_a_run(store: Store) -> None:
+    await small_run(store)
+    await check(store)
+    await publish(store, NONCE, 1, 20, 20, [])
+    await check(store)
+    await publish(store, NONCE, 0, 0, 20, [])
+    await check(store)
+    await outputs.finalize_small_run(store)
+    await check(store)
+
+
+async def test_an_output_without_commits_has_no_rows(memory: Store) -> None:
+    await markers.claim(memory, outputs.record())
+    assert await read(memory, "results") == []
+    assert await reading.find_row(memory, 0) is None
+    assert await reading.find_key(memory, "k0") is None
+
+
+async def test_a_folder_that_is_no_output_is_refused(memory: Store) -> None:
+    for request in (read(memory, "results"), reading.find_row(memory, 0), reading.find_key(memory, "k")):
+        with pytest.raises(StoreError, match="cannot see the run's output"):
+            await request
+
+
+async def test_items_without_an_outcome_yet_are_not_found(memory: Store) -> None:
+    await markers.claim(memory, outputs.record())
+    await batch(memory, 0, 0, 0, 10, more=[(4, 2)])
+    await batch(memory, 2, 1, 50, 10)
+    assert await read(memory, "results") == [0, 1, 2, 3, 6, 7, 8, 9, *range(50, 60)]
+    for index in (4, 5, 10, 30, 49, 60):
+        assert await reading.find_row(memory, index) is None
+    for index in (0, 9, 50, 59):
+        assert await reading.find_row(memory, index) is not None
+
+
+async def test_an_item_before_the_first_known_commit_of_its_partition_is_found(memory: Store) -> None:
+    await markers.claim(memory, outputs.record())
+    for partition in range(5):
+        # The first key of each partition covers its end.
+        await batch(memory, partition, 0, partition * 20 + 10, 10)
+        await batch(memory, partition, 1, partition * 20, 10)
+    for index in range(100):
+        found = await reading.find_row(memory, index)
+        assert found is not None
+        assert found[1]["index"] == index
+
+
+async def test_one_item_is_found_without_reading_all(memory: Store) -> None:
+    await markers.claim(memory, outputs.record())
+    for partition in range(64):
+        await batch(memory, partition, 0, partition * 10, 10)
+        await publish(memory, NONCE, partition, partition * 10, 10, [])
+    faulty = FaultyStore(memory)
+    found = await reading.find_row(faulty, 333)
+    assert found is not None
+    assert found[1] == {"index": 333, "key": "k333", "output": ""}
+    assert len(faulty.operations) < 20
+
+
+async def test_one_item_is_found_in_a_large_object_by_a_few_reads(
+    memory: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "_READ_BYTES", 1000)
+    monkeypatch.setattr(finding, "_PROBE_BYTES", 300)
+    await markers.claim(memory, outputs.record())
+    await batch(memory, 0, 0, 0, 5000, failed=[17, 4999])
+    faulty = FaultyStore(memory)
+    for index in [*range(0, 5000, 97), 16, 17, 18, 4998, 4999]:
+        found = await reading.find_row(faulty, index)
+        assert found is not None
+        assert found[1]["index"] == index
+        assert found[0] == ("failures" if index in (17, 4999) else "results")
+    assert len(faulty.operations) < 56 * 25
+
+
+async def test_one_item_is_found_among_rows_larger_than_a_probe(
+    memory: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "_READ_BYTES", 1000)
+    monkeypatch.setattr(finding, "_PROBE_BYTES", 300)
+    await markers.claim(memory, outputs.record())
+    await batch(memory, 0, 0, 0, 20, size=700)
+    for index in range(20):
+        found = await reading.find_row(memory, index)
+        assert found is not None
+        assert found[1]["index"] == index
+
+
+async def test_an_item_is_found_by_its_key(store: Store) -> None:
+    await small_run(store)
+    await outputs.publish_small_run(store)
+    for key, kind in (("k17", "results"), ("k24", "failures")):
+        found = await reading.find_key(store, key)
+        assert found is not None
+        assert (found[0], found[1]["key"]) == (kind, key)
+    for key in ("k1700", "k", "17", '"', "k17\n"):
+        assert await reading.find_key(store, key) is None
+
+
+@pytest.mark.parametrize("key", ["ü/ß", 'a"b', "日本", "a\\b", "tab\t", "🙂"])
+@pytest.mark.parametrize("ascii_only", [True, False])
+async def test_keys_are_found_however_json_wrote_them(memory: Store, key: str, ascii_only: bool) -> None:
+    await markers.claim(memory, outputs.record())
+    commit = await batch(memory, 0, 0, 0, 1)
+    assert commit.results is not None
+    row = json.dumps({"index": 0, "key": key, "output": "k0"}, ensure_ascii=ascii_only, separators=(",", ":"))
+    await memory.delete(commit.results.path)
+    await memory.create(commit.results.path, row.encode() + b"\n")
+    found = await reading.find_key(memory, key)
+    assert found == ("results", {"index": 0, "key": key, "output": "k0"})
+    # The output's text is no key.
+    assert await reading.find_key(memory, "k0") is None
+
+
+async def test_large_objects_are_streamed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_WHOLE_BYTES", 2000)
+    monkeypatch.setattr(views, "_BLOCK_BYTES", 700)
+    monkeypatch.setattr(parts, "SMALL_BYTES", 2000)
+    await markers.claim(store, outputs.record())
+    await batch(store, 0, 0, 0, 100)
+    await batch(store, 0, 1, 100, 10, size=1500)
+    await batch(store, 0, 2, 110, 10)
+    for ordered in (True, False):
+        assert sorted(await read(store, "results", ordered=ordered)) == list(range(120))
+    assert await read(store, "results") == list(range(120))
+    await publish(store, NONCE, 0, 0, 120, [])
+    assert await read(store, "results") == list(range(120))
+
+
+async def test_damaged_rows_are_an_error_not_a_shorter_answer(
+    memory: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await markers.claim(memory, outputs.record())
+    commit = await batch(memory, 0, 0, 0, 10)
+    assert commit.results is not None
+    data = await memory.read(commit.results.path)
+    await memory.delete(commit.results.path)
+    await memory.create(commit.results.path, data[: len(data) // 2])
+    with pytest.raises(StoreError, match="it is damaged"):
+        await read(memory, "results")
+    monkeypatch.setattr(reading, "_WHOLE_BYTES", 10)
+    with pytest.raises(StoreError, match="it is damaged"):
+        await read(memory, "results")
+
+
+async def test_rows_that_are_nowhere_are_an_error(memory: Store) -> None:
+    await markers.claim(memory, outputs.record())
+    commit = await batch(memory, 0, 0, 0, 10)
+    assert commit.results is not None
+    await memory.delete(commit.results.path)
+    for request in (read(memory, "results"), reading.find_row(memory, 3)):
+        with pytest.raises(ObjectMissing):
+            await request
+
+
+# ------------------------------------------------------------------------------- readers beside publishing
+
+
+async def end_run(store: Store) -> None:
+    await outputs.publish_small_run(store)
+    await outputs.finalize_small_run(store)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_reader_survives_the_end_of_the_run_at_every_step_of_its_own(
+    kind: Kind, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not whole:
+        monkeypatch.setattr(reading, "_WHOLE_BYTES", 10)
+        monkeypatch.setattr(views, "_BLOCK_BYTES", 100)
+
+    async def run(step: int) -> int:
+        faulty = FaultyStore(open_store(f"memory://{uuid.uuid4().hex}"))
+        await small_run(faulty.inner)
+        left = iter(range(step, -1, -1))
+
+        async def end(operation: str, path: str) -> None:
+            if next(left, None) == 0:
+                await end_run(faulty.inner)
+
+        faulty.before = end
+        assert await read(faulty, kind) == EXPECTED[kind]
+        return len(faulty.operations)
+
+    steps = await run(1_000_000)
+    assert steps > 8
+    for step in range(steps + 1):
+        await run(step)
+
+
+async def test_finding_survives_the_end_of_the_run_at_every_step_of_its_own() -> None:
+    async def run(step: int) -> int:
+        faulty = FaultyStore(open_store(f"memory://{uuid.uuid4().hex}"))
+        await small_run(faulty.inner)
+        left = iter(range(step, -1, -1))
+
+        async def end(operation: str, path: str) -> None:
+            if next(left, None) == 0:
+                await end_run(faulty.inner)
+
+        faulty.before = end
+        found = await reading.find_row(faulty, 5)
+        assert found is not None
+        assert (found[0], found[1]["index"]) == ("failures", 5)
+        return len(faulty.operations)
+
+    for step in range(await run(1_000_000)):
+        await run(step)
+
+
+async def test_rows_committed_while_reading_do_not_disturb_the_order(memory: Store) -> None:
+    await markers.claim(memory, outputs.record())
+    await batch(memory, 0, 0, 0, 10, more=[(4, 2)])
+    await batch(memory, 0, 1, 10, 10)
+    faulty = FaultyStore(memory)
+
+    async def late(operation: str, path: str) -> None:
+        if operation == "read" and path.startswith("_data") and not (await memory.list("_rollups")):
+            await batch(memory, 0, 2, 4, 2)
+            await publish(memory, NONCE, 0, 0, 20, [])
+            await publishing.finalize(memory, outputs.record(), outputs.run_result(20, 20, 0), 1)
+
+    faulty.before = late
+    assert await read(faulty, "results") == [0, 1, 2, 3, 6, 7, 8, 9, *range(10, 20)]
+    assert await read(faulty, "results") == list(range(20))
+
+
+async def test_many_readers_beside_publishing_read_each_row_once(store: Store) -> None:
+    await small_run(store)
+
+    async def one(kind: Kind, ordered: bool) -> None:
+        assert sorted(await read(store, kind, ordered=ordered)) == EXPECTED[kind]
+
+    readers: list[Awaitable[None]] = [
+        one(kind, ordered) for kind in KINDS for ordered in (True, False) for _ in range(5)
+    ]
+    await asyncio.gather(end_run(store), *readers)
+
+
+async def test_a_reader_that_leaves_early_leaves_nothing_running(memory: Store) -> None:
+    await small_run(memory)
+    found = reading.chunks(memory, "results")
+    async for _ in found:
+        break
+    await found.aclose()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+# --------------------------------------------------------------------------------------------------- chains
+
+
+async def chain(length: int, root: str) -> list[Store]:
+    """Make runs that each continue the one before, with ten items each."""
+    stores: list[Store] = []
+    for number in range(length):
+        store = open_store(f"{root}/{number}")
+        previous = stores[-1].url if stores else None
+        record = replace(outputs.record(f"n{number}"), previous=previous)
+        await markers.claim(store, record)
+        start = number * 10
+        await batch(store, 0, 0, start, 10, failed=[start + 3], nonce=record.nonce)
+        if number % 2 == 0:
+            await publish(store, record.nonce, 0, start, 10, [])
+            await publishing.finalize(store, record, outputs.run_result(10, 9, 1), 1)
+        stores.append(store)
+    return stores
+
+
+async def test_the_rows_of_what_a_run_continues_come_first(store: Store) -> None:
+    last = (await chain(3, store.url))[-1]
+    assert await read(last, "failures") == [3, 13, 23]
+    assert await read(last, "results") == [index for index in range(30) if index % 10 != 3]
+    unordered = await read(last, "results", ordered=False)
+    assert [index // 10 for index in unordered] == sorted(index // 10 for index in unordered)
+    for index, kind in ((0, "results"), (13, "failures"), (29, "results")):
+        found = await reading.find_row(last, index)
+        assert found is not None
+        assert (found[0], found[1]["index"]) == (kind, index)
+    assert await reading.find_row(last, 30) is None
+    by_key = await reading.find_key(last, "k3")
+    assert by_key is not None
+    assert by_key[0] == "failures"
+
+
+async def test_a_chain_that_comes_back_to_itself_is_refused(memory: Store) -> None:
+    await markers.claim(memory, replace(outputs.record(), previous=memory.url))
+    with pytest.raises(StoreError, match="continue itself"):
+        await read(memory, "results")
+
+
+async def test_a_chain_whose_past_was_deleted_says_so(memory: Store) -> None:
+    await markers.claim(memory, replace(outputs.record(), previous=memory.url + "-gone"))
+    with pytest.raises(StoreError, match="output-gone/_RUN"):
+        await read(memory, "results")

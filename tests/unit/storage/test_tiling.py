@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanout.errors import StoreError
+from fanout.storage import tiling
+
+SMALL = st.integers(0, 12)
+RANGES = st.lists(st.tuples(SMALL, st.integers(0, 6)), max_size=6)
+
+
+def items(parts: list[tuple[int, int]]) -> Counter[int]:
+    return Counter(index for first, length in parts for index in range(first, first + length))
+
+
+@st.composite
+def tilings(draw: st.DrawFn) -> tuple[int, int, list[tuple[int, int]]]:
+    start, count = draw(SMALL), draw(SMALL)
+    cuts = sorted(draw(st.lists(st.integers(start, start + count), max_size=6)))
+    edges = [start, *cuts, start + count]
+    parts = [(low, high - low) for low, high in zip(edges, edges[1:], strict=False)]
+    return start, count, draw(st.permutations(parts))
+
+
+@given(RANGES, SMALL, SMALL)
+def test_check_agrees_with_sets_of_items(parts: list[tuple[int, int]], start: int, count: int) -> None:
+    exact = items(parts) == Counter(range(start, start + count))
+    try:
+        tiling.check(parts, start, count, "it")
+    except StoreError:
+        assert not exact
+    else:
+        assert exact
+
+
+@given(tilings())
+def test_every_tiling_passes(given_tiling: tuple[int, int, list[tuple[int, int]]]) -> None:
+    start, count, parts = given_tiling
+    tiling.check(parts, start, count, "it")
+    tiling.disjoint(parts, "it")
+
+
+@given(tilings(), st.data())
+def test_a_tiling_that_lost_or_doubled_a_part_fails(
+    given_tiling: tuple[int, int, list[tuple[int, int]]], data: st.DataObject
+) -> None:
+    start, count, parts = given_tiling
+    place = data.draw(st.integers(0, len(parts) - 1))
+    if not parts[place][1]:
+        return
+    with pytest.raises(StoreError, match="lost"):
+        tiling.check(parts[:place] + parts[place + 1 :], start, count, "it")
+    with pytest.raises(StoreError, match="twice"):
+        tiling.check([*parts, parts[place]], start, count, "it")
+    with pytest.raises(StoreError, match="twice"):
+        tiling.disjoint([*parts, parts[place]], "it")
+
+
+@given(RANGES, SMALL, SMALL)
+def test_subtract_agrees_with_sets_of_items(holes: list[tuple[int, int]], start: int, count: int) -> None:
+    whole, gone = Counter(range(start, start + count)), items(holes)
+    possible = gone <= whole
+    try:
+        rest = tiling.subtract(start, count, holes)
+    except StoreError:
+        assert not possible
+    else:
+        assert possible
+        assert items(rest) == whole - gone
+        assert rest == sorted(rest)
+        assert tiling.count(rest) == count - gone.total()
+
+
+@given(RANGES, SMALL, SMALL)
+def test_clip_agrees_with_sets_of_items(parts: list[tuple[int, int]], low: int, high: int) -> None:
+    expected = Counter({index: n for index, n in items(parts).items() if low <= index < high})
+    assert items(tiling.clip(parts, low, high)) == expected
+
+
+def test_the_error_names_the_first_ranges_of_each_sort() -> None:
+    with pytest.raises(StoreError) as caught:
+        tiling.check([(-2, 4), (5, 1), (5, 2), (8, 1), (10, 1), (12, 20)], 0, 20, "partition 7")
+    assert str(caught.value) == (
+        "the outcomes of partition 7 do not tile its 20 items 0-19; "
+        "lost: items 2-4, 7, 9 and 1 more ranges; twice: items 5; outside: items -2--1, 20-31"
+    )
+
+
+def test_ranges_from_a_foreign_hand_are_checked() -> None:
+    assert tiling.ranges([[1, 2], [5, 0]]) == [(1, 2), (5, 0)]
+    for bad in ([1], [1, 2, 3], [-1, 2], [1, -2]):
+        with pytest.raises(StoreError, match="not a range"):
+            tiling.ranges([bad])
