@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt tools/setup.sh
 	@touch $@
 
 demo: $(STAMP) ## Fan out over the 336,776 flights of 2013, on a dev server of its own
-	$(BIN)/python examples/flights/demo.py
+	$(BIN)/python -m examples.flights.demo
 
 test: $(STAMP) ## Run all tests on a real Temporal server, with coverage and its gate
 	@rm -f .coverage .coverage.*

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.message import Message
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 
 SEEN_WITHIN = 30.0
@@ -56,7 +57,9 @@ async def executions(client: Client, run_id: str, *, at_least: int) -> list[Exec
         if same >= _LOOKS:
             return [_execution(one) for one in found]
         if time.monotonic() > deadline:
-            raise RuntimeError(f"the server lists {len(found)} executions of {run_id}, of at least {at_least}")
+            raise RuntimeError(
+                f"the server lists {len(found)} executions of {run_id}, of at least {at_least}"
+            )
         await asyncio.sleep(0.2)
 
 
@@ -68,8 +71,8 @@ async def largest_payload(client: Client, found: Sequence[Execution]) -> tuple[i
         async for event in handle.fetch_history_events():
             for size in payload_sizes(event):
                 if size > largest:
-                    name = event.DESCRIPTOR.fields_by_name["event_type"].enum_type.values_by_number
-                    largest, where = size, name[event.event_type].name.removeprefix("EVENT_TYPE_").lower()
+                    name = EventType.Name(event.event_type)
+                    largest, where = size, name.removeprefix("EVENT_TYPE_").lower()
     return largest, where
 
 

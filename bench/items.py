@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 
 DATA = Path(__file__).parent / "data"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from bench.jobs import INTERVAL
@@ -50,9 +51,7 @@ def occupancy(intervals: Sequence[Interval], *, ramp: float = 0.1, tail: float =
     last = max(end for _, end in intervals)
     span = last - first
     edges = [first + span * step // 100 for step in range(101)]
-    curve = [
-        _overlap(intervals, low, high) / (high - low) for low, high in zip(edges, edges[1:], strict=False)
-    ]
+    curve = [_overlap(intervals, low, high) / (high - low) for low, high in pairwise(edges)]
     low, high = first + int(span * ramp), last - int(span * tail)
     return Occupancy(
         highest=highest(intervals),

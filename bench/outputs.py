@@ -35,8 +35,9 @@ def outcomes(output: Path, items: int) -> Outcomes:
         for part in parts(output, kind):
             data = part.read_bytes()
             rows = _INDEX.findall(data)
-            if len(rows) != data.count(b"\n"):
-                raise ValueError(f"{part} holds {data.count(b'\n')} lines and {len(rows)} rows")
+            lines = data.count(b"\n")
+            if len(rows) != lines:
+                raise ValueError(f"{part} holds {lines} lines and {len(rows)} rows")
             failed += len(rows) if kind == "failures" else 0
             for row in rows:
                 index = int(row)

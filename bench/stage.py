@@ -90,9 +90,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(
-    *, processes: int = 2, options: Sequence[str] = (), db: bool = False
-) -> AsyncIterator[Stage]:
+async def stage(*, processes: int = 2, options: Sequence[str] = (), db: bool = False) -> AsyncIterator[Stage]:
     """Start a server and workers; stop both and delete everything at the end.
 
     Args:
@@ -145,7 +143,8 @@ async def polled(client: Client, queue: str, workers: int, log: Path) -> None:
     deadline = time.monotonic() + READY_WITHIN
     while await count_pollers(client, queue) < workers:
         if time.monotonic() > deadline:
-            raise RuntimeError(f"no {workers} workers after {READY_WITHIN:g} s:\n{log.read_text()[-2000:]}")
+            said = await asyncio.to_thread(log.read_text)
+            raise RuntimeError(f"no {workers} workers after {READY_WITHIN:g} s:\n{said[-2000:]}")
         await asyncio.sleep(_POLL)
 
 

@@ -220,7 +220,8 @@ async def start_dev_server(
         namespace: A namespace to make, which `DevServer.namespace` names; `default` is always there.
         log: A file to add its output to; None uses a temporary one, which goes when the server stops.
         search_attributes: Search attributes to register: name to type (`Keyword`, `Int`, `Datetime`, …).
-        dynamic_config: Settings of the server, by name.
+        dynamic_config: Settings of the server, by name. A run needs none: as the command sets it up, all that
+            this server refuses under load is more work for a workflow that is busy (measured).
         extra_arguments: Further arguments for `temporal server start-dev`.
         die_with_parent: On Linux, whether the server is killed when this process dies, or when the thread
             ends that runs this coroutine.

@@ -96,6 +96,7 @@ class Plugin(SimplePlugin):
         # The default would hold heartbeats back for most of their timeout.
         config["max_heartbeat_throttle_interval"] = HEARTBEAT_THROTTLE
         config["default_heartbeat_throttle_interval"] = HEARTBEAT_THROTTLE
+        config["disable_eager_activity_execution"] = True
         return config
 
     async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:

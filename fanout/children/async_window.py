@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
 from typing import Any
 
-from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from fanout.children.book import Book, WrongOutputs, unserializable
 from fanout.children.window import TURN, Window
 from fanout.iteminfo import Info, current
+
+CANCEL_AGAIN = 2.0
+"""Seconds that an item has to clean up after its cancellation, before it is cancelled again."""
+
+END_OF_ALL = (KeyboardInterrupt, GeneratorExit)
+"""What says nothing of the item: the process is interrupted, or its event loop closed."""
 
 YIELD_CHECK = 64
 """Items between two looks at the clock: a power of two."""
@@ -66,16 +71,19 @@ class AsyncWindow(Window):
         self._context = context
         self._call = call if gate is None else self._gated(call, gate)
         self._slots: set[_Slot] = set()
+        self._halted = False
         self._growing = False
         self._breathing = False
 
     async def halt(self) -> None:
         """See base class."""
         self.stop()
-        tasks = [slot.task for slot in self._slots if slot.task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._halted = True
+        while tasks := [slot.task for slot in self._slots if slot.task is not None]:
+            for task in tasks:
+                task.cancel()
+            # Some items catch their cancellation, and go on.
+            await asyncio.wait(tasks, timeout=CANCEL_AGAIN)
 
     def _start(self, source: Iterator[int]) -> None:
         slot = _Slot(self.book)
@@ -97,11 +105,12 @@ class AsyncWindow(Window):
         for slot in self._slots:
             if (
                 slot.position >= 0
-                and not (slot.expired or slot.waiting)
+                and not slot.waiting
                 and slot.task
                 and self._overdue(slot, now)
             ):
-                slot.expired = True
+                # An item that catches its cancellation gets another one when that much time has passed again.
+                slot.expired, slot.since = True, now
                 slot.task.cancel()
 
     def _grow(self) -> None:
@@ -122,7 +131,7 @@ class AsyncWindow(Window):
         for position in source:
             try:
                 item = validate(values[position])
-            except ValidationError as error:
+            except Exception as error:
                 book.reject(position, error)
                 continue
             slot.position = position
@@ -132,16 +141,12 @@ class AsyncWindow(Window):
                 loop.call_soon(self._grow)
             try:
                 output = await call(item)
-            except (Exception, SystemExit) as error:
-                self._failed(position, self._timed_out(slot) if slot.expired else error)
-            except asyncio.CancelledError as error:
-                if slot.expired:
-                    self._failed(position, self._timed_out(slot))
-                elif slot.task is not None and slot.task.cancelling():
-                    raise
-                else:
-                    # Not ours: the processor itself, or something it awaited, was cancelled.
-                    self._failed(position, error)
+            except END_OF_ALL:
+                raise
+            except BaseException as error:
+                if self._halted:
+                    return
+                self._failed(position, self._failure(slot, error))
             else:
                 if slot.expired:
                     self._failed(position, self._timed_out(slot))
@@ -175,12 +180,12 @@ class AsyncWindow(Window):
                 outcome = await self._call(items)
                 if slot.expired:
                     outcome = self._timed_out(slot)
-            except (Exception, SystemExit) as error:
-                outcome = self._timed_out(slot) if slot.expired else error
-            except asyncio.CancelledError as error:
-                if not slot.expired and slot.task is not None and slot.task.cancelling():
-                    raise
-                outcome = self._timed_out(slot) if slot.expired else error
+            except END_OF_ALL:
+                raise
+            except BaseException as error:
+                if self._halted:
+                    return
+                outcome = self._failure(slot, error)
             settle_list(book, positions, outcome, self._failed)
             slot.position = -1
             await self._breathe(slot)
@@ -203,10 +208,20 @@ class AsyncWindow(Window):
         await asyncio.sleep(0)
         self._breathing = False
 
+    def _failure(self, slot: _Slot, error: BaseException) -> BaseException:
+        if slot.expired:
+            return self._timed_out(slot)
+        # Not ours: the processor cancelled itself, or something that it awaited was cancelled.
+        self._uncancel(slot)
+        return error
+
+    def _uncancel(self, slot: _Slot) -> None:
+        while slot.task is not None and slot.task.cancelling():
+            slot.task.uncancel()
+
     def _timed_out(self, slot: _Slot) -> TimeoutError:
         slot.expired = False
-        if slot.task is not None:
-            slot.task.uncancel()
+        self._uncancel(slot)
         return TimeoutError(f"the item took longer than its timeout of {self.book.options.timeout:g} s")
 
 
@@ -217,7 +232,7 @@ def take_list(book: Book, source: Iterator[int], size: int) -> tuple[list[int], 
     for position in source:
         try:
             items.append(book.validate(book.values[position]))
-        except ValidationError as error:
+        except Exception as error:
             book.reject(position, error)
             continue
         positions.append(position)
@@ -248,6 +263,8 @@ def _wrong_outputs(positions: list[int], outcome: Any) -> WrongOutputs | None:
     try:
         count = len(outcome)
     except TypeError:
+        count = -1
+    if count < 0 or isinstance(outcome, str | bytes | Mapping | Set):
         return WrongOutputs(
             f"the processor got a list of {len(positions)} items and returned {type(outcome).__name__}"
         )

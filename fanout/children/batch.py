@@ -83,6 +83,7 @@ class BatchActivity:
         store: Store,
     ) -> Book:
         reader = from_source(record.source)
+        reader.largest = options.max_item_bytes
         parts = [
             await reader.read(self._bench.files, store, page, page.start, page.count) for page in batch.pages
         ]
@@ -212,7 +213,8 @@ async def _write(store: Store, path: str, rows: Sequence[bytes]) -> DataObject |
     if not rows:
         return None
     data = b"".join(rows)
-    await store.create(path, data)
+    # Its name is this execution's alone: that it exists is the answer to a retried request.
+    await store.create_own(path, data)
     return DataObject(path=path, rows=len(rows), size=len(data))
 
 

@@ -106,9 +106,13 @@ class Book:
             processor=self.processor.name,
         )
 
-    def reject(self, position: int, error: ValidationError) -> None:
-        """Record an item that does not fit the processor's annotation."""
-        self._settle(position, "InvalidItem", _describe(error), "")
+    def reject(self, position: int, error: Exception) -> None:
+        """Record an item that does not fit the processor's annotation, or breaks a validator there."""
+        if isinstance(error, ValidationError):
+            self._settle(position, "InvalidItem", _describe(error), "")
+        else:
+            kind, message, trace = _account_of(error)
+            self._settle(position, "InvalidItem", f"{kind}: {message}", trace)
 
     def fail(self, position: int, error: BaseException) -> float | None:
         """Count a failed attempt.
@@ -194,7 +198,7 @@ class Book:
         where = self._source(position)
         self.error_types[error_type] = self.error_types.get(error_type, 0) + 1
         if len(self.samples) < MAX_SAMPLES:
-            self.samples.append(f"{where}: {error_type}: {message[:200]}")
+            self.samples.append(_encodable(f"{where}: {error_type}: {message[:200]}"))
         self.failures[position] = failure_row(
             Failure(
                 index=self.start + position,
@@ -202,8 +206,8 @@ class Book:
                 source=where,
                 input=_preview(self.values[position]),
                 error_type=error_type,
-                message=message[:MAX_MESSAGE],
-                traceback=trace[-MAX_TRACEBACK:],
+                message=_encodable(message[:MAX_MESSAGE]),
+                traceback=_encodable(trace[-MAX_TRACEBACK:]),
                 attempts=self.attempts.get(position, 0),
                 worker=self.worker,
                 version=self.processor.version,
@@ -225,12 +229,20 @@ def _account_of(error: BaseException) -> tuple[str, str, str]:
         frames = frames.tb_next
     trace = "".join(traceback.format_exception(type(error), error, frames)) if frames is not None else ""
     kind = type(error).__name__
-    message = str(error)
+    try:
+        message = str(error)
+    except Exception:  # an exception's own text may break, too
+        message = ""
     if isinstance(error, ApplicationError):
         kind, message = error.type or kind, error.message
     if isinstance(error, SystemExit):
         message = f"the processor called sys.exit({error.code!r})"
     return kind, message or kind, trace
+
+
+def _encodable(text: str) -> str:
+    """Return a text that UTF-8 can express: names of files may hold what it cannot."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _describe(error: ValidationError) -> str:

@@ -100,15 +100,14 @@ class PartitionWorkflow:
 
     async def _run_window(self) -> bool:
         """Run batches until none is left or the history is long enough; returns whether the run was canceled."""
-        slots = [self._slot(concurrency) for concurrency in self._concurrencies]
+        slots = [asyncio.create_task(self._slot(concurrency)) for concurrency in self._concurrencies]
         try:
             await asyncio.gather(*slots)
-        except asyncio.CancelledError:
+        except (ActivityError, asyncio.CancelledError):
+            failures = await quick.wind_up(slots)
+            if failures:
+                raise getattr(failures[0], "cause", None) or failures[0] from None
             return True
-        except ActivityError as error:
-            if is_cancelled_exception(error):
-                return True
-            raise error.cause or error from None
         return False
 
     async def _slot(self, concurrency: int) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from typing import Any
 
-from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from fanout.children.async_window import settle_list, take_list
@@ -140,7 +139,7 @@ class ThreadWindow(Window):
                 return False
             try:
                 item = book.validate(book.values[position])
-            except ValidationError as error:
+            except Exception as error:
                 book.reject(position, error)
                 return True
             self._begin(slot, [position])
@@ -152,7 +151,7 @@ class ThreadWindow(Window):
                 row = book.dump(output)
             except PydanticSerializationError as error:
                 failure = unserializable(output, error)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             failure = error
         with self._lock:
             if slot.abandoned:
@@ -174,7 +173,7 @@ class ThreadWindow(Window):
         outcome: Any
         try:
             outcome = self._call(items)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             outcome = error
         with self._lock:
             if slot.abandoned:

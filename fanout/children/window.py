@@ -48,6 +48,7 @@ class Window(ABC):
         self._fresh: Iterator[int] = self._unsettled()
         self._source = self._fresh_and_due()
         self._exhausted = False
+        self._late = False
         self._retries: list[tuple[float, int]] = []
         self._error: BaseException | None = None
         self._open = 0
@@ -64,7 +65,8 @@ class Window(ABC):
             self._wake.clear()
             now = self._loop.time()
             if now >= deadline:
-                self.stop()
+                # What has begun is brought to its end: the next batch would not know of its attempts.
+                self._late, deadline = True, math.inf
             self._look_after(now)
             if self._next_due() <= now and self._open < self.limit and not self.stopping:
                 self._start(self._due())
@@ -117,6 +119,8 @@ class Window(ABC):
                 yield from self._due()
             if self.stopping:
                 return
+            if self._late:
+                break
             yield position
         self._exhausted = True
         yield from self._due()
@@ -139,7 +143,7 @@ class Window(ABC):
 
     def _pause(self, deadline: float) -> float:
         now = self._loop.time()
-        until = min(deadline, self._next_due())
+        until = min(deadline, self._next_due()) if self._open < self.limit else deadline
         return self._tick() if self.stopping else max(0.0, min(self._tick(), until - now))
 
     def _next_due(self) -> float:

@@ -66,7 +66,8 @@ class LazyGroup(typer.core.TyperGroup):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run, with errors of usage as plain lines."""
-        kwargs["standalone_mode"] = False
+        # The same name in messages, however it was started: `python -m fanout.cli` too.
+        kwargs.update(standalone_mode=False, prog_name="fanout")
         try:
             return super().main(*args, **kwargs)
         except _UsageProblem as problem:

@@ -190,10 +190,10 @@ def _describe(handle: Run, info: RunInfo, progress: Progress | None, pollers: in
         ("run", info.id),
         ("status", Text(info.status, style=style_of(info.status))),
         ("processor", info.processor),
-        ("queue", f"{info.task_queue} ({pollers} {'worker polls' if pollers == 1 else 'workers poll'} it)"),
+        ("queue", f"{info.task_queue} ({counted(pollers, 'worker')} polled it within a minute)"),
         ("started", f"{say.when(info.started)}, {clock(_age(info))} {'long' if info.closed else 'ago'}"),
     ]
-    if progress is not None:
+    if progress is not None and (progress.total or info.closed is None):
         rows += _numbers(progress)
     rows.append(("output", display(info.output)))
     if handle.web_url:
@@ -211,10 +211,15 @@ def _numbers(progress: Progress) -> list[tuple[str, object]]:
         ("failed", Text(f"{progress.failed:,}", style="red" if progress.failed else "")),
     ]
     if progress.status is Status.RUNNING:
-        rows.append(("in flight", f"{progress.in_flight:,} in {progress.partitions:,} partitions"))
+        rows.append(("in flight", f"{progress.in_flight:,} in {counted(progress.partitions, 'partition')}"))
     if progress.done and progress.seconds > 0:
         rows.append(("rate", f"{per_second(progress.done / progress.seconds)} on average"))
     return rows
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun: `1 worker`, `2 workers`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _age(info: RunInfo) -> float:

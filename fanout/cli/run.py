@@ -17,7 +17,7 @@ from fanout.cli.connection import Connection
 from fanout.cli.flags import command
 from fanout.cli.outcome import settle
 from fanout.cli.settings import Settings
-from fanout.errors import SourceError, UsageError
+from fanout.errors import RunExists, SourceError, UsageError
 from fanout.models import RunResult
 
 if TYPE_CHECKING:
@@ -107,18 +107,21 @@ async def run(
     async with connection.located() as place, contextlib.AsyncExitStack() as stack:
         serving: asyncio.Task[None] | None = None
         client = await place.connect()
-        started = await api.start(
-            client,
-            found,
-            items,
-            id=id,
-            task_queue=task_queue,
-            output=output,
-            if_exists=if_exists,
-            params=params,
-            continue_run=continue_,
-            **settings.given,
-        )
+        try:
+            started = await api.start(
+                client,
+                found,
+                items,
+                id=id,
+                task_queue=task_queue,
+                output=output,
+                if_exists=if_exists,
+                params=params,
+                continue_run=continue_,
+                **settings.given,
+            )
+        except RunExists:
+            raise RunExists(_taken(id, if_exists)) from None
         if connection.local:
             count = processes or _default_processes()
             roots = [root for root in (sources.source_folder(source, kind), output) if root]
@@ -162,6 +165,15 @@ def _check_file(source: str, kind: str) -> None:
         return
     if not Path(source).exists():
         raise SourceError(f"there is no file {source!r} in {Path.cwd()}")
+
+
+def _taken(id: str | None, if_exists: str) -> str:
+    if if_exists == "new":
+        return f"run {id!r} is still running: cancel it first (fanout cancel {id}), or say another --id"
+    return (
+        f"a run {id!r} exists: see `fanout status {id}`, say another --id, "
+        "or --if-exists attach (to join it) or --if-exists new (to start over once it has ended)"
+    )
 
 
 def _default_processes() -> int:

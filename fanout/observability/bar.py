@@ -31,6 +31,10 @@ PLAIN_EVERY = 10.0
 PATIENCE = 600.0
 """Seconds that a server may be away before the watcher gives up; the run itself does not."""
 
+FIRST_PAUSE = 0.5
+PAUSE = 1.0
+"""Seconds between two looks: at first, when a short run may end any moment, and later."""
+
 _LOOK_TIMEOUT = 15.0
 
 
@@ -206,9 +210,11 @@ async def show(
         ending = asyncio.ensure_future(_result(run, patience))
         looking = asyncio.ensure_future(watch.looks())
         try:
-            while not ending.done() and not looking.done():
-                screen.draw(watch.view())
+            while True:
                 await asyncio.wait({ending, looking}, timeout=TICK, return_when=asyncio.FIRST_COMPLETED)
+                if ending.done() or looking.done():
+                    break
+                screen.draw(watch.view())
             if looking.done() and not ending.done():
                 looking.result()  # the server has been away for too long
             result = _outcome(ending)
@@ -272,7 +278,7 @@ class _Watch:
             else:
                 self._away_since = None
                 looks += 1
-            await asyncio.sleep(0.5 if looks < 20 else 1.0)
+            await asyncio.sleep(FIRST_PAUSE if looks < 20 else PAUSE)
 
     async def _look_first(self) -> None:
         info = await self._run.info()

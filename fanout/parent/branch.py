@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, is_cancelled_exception
 
-from fanout import topology, wire
+from fanout import quick, topology, wire
 from fanout.models import PartitionTime, Totals, plain
 from fanout.parent.tiler import Span
 from fanout.topology import Shape
@@ -62,13 +62,12 @@ class Branch:
         tasks = [asyncio.create_task(self._slot(share, next_span)) for share in self._shares]
         try:
             await asyncio.gather(*tasks)
-        except asyncio.CancelledError:
-            pass
         except BaseException as error:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            raise as_failure(error) from None
+            failures = await quick.wind_up(tasks)
+            if failures:
+                raise as_failure(failures[0]) from None
+            if not is_cancelled_exception(error):
+                raise
         return self.output()
 
     def output(self) -> BranchOutput:

@@ -55,10 +55,13 @@ class Reader(ABC):
         kind: The name under which workers know this reader.
         key: The field of an item that names it to people; None for its index.
         inline: Whether planning has nothing to read.
+        largest: Bytes above which `read` may leave an item unloaded and return it as `Unreadable`, "ItemTooLarge". A
+            bound on memory, not a promise: whoever reads checks the items that come.
     """
 
     kind: ClassVar[str]
     inline: bool = False
+    largest: int = 1024 * 1024 * 1024
     key: str | None = None
     _skip: int = 0
     _limit: int | None = None

@@ -42,7 +42,7 @@ class Rows:
         self.unfinished = False
         self._data = data
         self._end = end
-        # Where each window begins, as line and offset, and its lines.
+        # Line and offset where each window begins, and its lines.
         self._windows: list[tuple[int, int, list[str]]] = []
         self._window_lines = 0
         self._at = start
@@ -99,6 +99,9 @@ class Rows:
 
     def offset(self, lines: int) -> int:
         """Return the offset behind so many lines."""
+        first, _, window = self._windows[-1] if self._windows else (0, 0, [])
+        if lines == first + len(window):
+            return self._at
         for first, start, window in reversed(self._windows):
             if lines >= first:
                 return start + sum(

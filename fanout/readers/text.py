@@ -31,7 +31,6 @@ PathLike = str | os.PathLike[str]
 BOM = codecs.BOM_UTF8
 EXCERPT = 200
 """Characters of an unreadable item that are kept."""
-LARGEST_ITEM = 1024 * 1024 * 1024
 REMOTE_SECONDS = 10.0
 """How long a look at a remote source may take before the run starts; the workers will look again."""
 PREPARED_FILES = 100
@@ -84,12 +83,12 @@ class TextReader(Reader):
 
     Attributes:
         patterns: URLs and globs, in the order of their items.
-        largest: Bytes above which an item is not loaded, but unreadable. An item of less than 64 KiB is always loaded.
+        largest: Bytes above which an item is not loaded, but unreadable. Shorter ones than 64 KiB are always
+            loaded, and so are records of CSV with quotes: the parser bounds their cells.
         bounds: How the source is cut.
     """
 
     json: ClassVar[bool]
-    largest: int = LARGEST_ITEM
     bounds: Bounds = Bounds()
 
     def __init__(self, path: PathLike | Sequence[PathLike], *, key: str | None = None) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from fanout.errors import FanoutError, ObjectMissing, StoreError
+from fanout.errors import FanoutError, ObjectMissing, StoreError, StoreUnavailable
 from fanout.storage import roots
 from fanout.storage.disk import MISSING, Disk
 from fanout.storage.stores import Objects, Store
@@ -19,6 +19,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _THREADS = 16
+# What stays so until somebody changes the machine; of all else another attempt may be luckier.
+_FINAL = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 _ADVICE = {
     errno.ENOSPC: "free some space, or use another store",
     errno.EDQUOT: "free some space, or have the quota raised",
@@ -108,4 +110,5 @@ os.register_at_fork(after_in_child=_pool.cache_clear)
 def _explained(error: OSError, verb: str, where: str) -> StoreError:
     reason = os.strerror(error.errno) if error.errno else str(error)
     advice = _ADVICE.get(error.errno or 0)
-    return StoreError(f"cannot {verb} {where}: {reason}" + (f"; {advice}" if advice else ""))
+    kind = StoreError if error.errno in _FINAL else StoreUnavailable
+    return kind(f"cannot {verb} {where}: {reason}" + (f"; {advice}" if advice else ""))

@@ -15,13 +15,15 @@ import obstore
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
+    InvalidPathError,
+    NotSupportedError,
     PermissionDeniedError,
     PreconditionError,
     UnauthenticatedError,
 )
 from obstore.store import AzureStore, GCSStore, MemoryStore, ObjectStore, S3Store
 
-from fanout.errors import ObjectExists, ObjectMissing, StoreError
+from fanout.errors import ObjectExists, ObjectMissing, StoreError, StoreUnavailable
 from fanout.storage import roots
 from fanout.storage.stores import Objects, Store, StoredObject
 
@@ -66,8 +68,13 @@ class BucketStore(Store):
         bucket, _, prefix = rest.partition("/")
         self._scheme = scheme
         self._prefix = f"{prefix}/" if prefix else ""
-        with self._explained("open", ""):
+        try:
             self._bucket = _bucket(scheme, bucket)
+        except (BaseError, ValueError) as error:
+            raise StoreError(
+                f"cannot open {self.url}: {_reason(error)}; check "
+                f"{_ENVIRONMENT.get(scheme, 'the settings')} in the environment of this process"
+            ) from None
 
     async def create(self, path: str, data: bytes | Sequence[bytes]) -> None:
         """Create an object by one conditional request."""
@@ -196,11 +203,13 @@ class BucketStore(Store):
         if isinstance(error, AlreadyExistsError | PreconditionError):
             return ObjectExists(f"{where} exists already")
         if isinstance(error, PermissionDeniedError | UnauthenticatedError):
-            return StoreError(
+            # Credentials expire in long runs, and are renewed: what follows must not be final.
+            return StoreUnavailable(
                 f"cannot {verb} {where}: access denied ({_reason(error)}); check "
                 f"{_ENVIRONMENT.get(self._scheme, 'the credentials')} in the environment of this process"
             )
-        return StoreError(f"cannot {verb} {where}: {_reason(error)}")
+        final = isinstance(error, InvalidPathError | NotSupportedError | ValueError)
+        return (StoreError if final else StoreUnavailable)(f"cannot {verb} {where}: {_reason(error)}")
 
 
 @functools.lru_cache(maxsize=64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from fanout.errors import UsageError
+from fanout.errors import ObjectExists, StoreUnavailable, UsageError
 from fanout.storage.stores import Store
 
 # Seconds before each further try: long enough for a passing fault, short beside a heartbeat timeout.
@@ -29,6 +29,8 @@ async def settle(store: Store, path: str, data: bytes) -> bytes:
     found = await _create_or_read(store, path, data)
     if isinstance(found, bytes):
         return found
+    if isinstance(found, ObjectExists):
+        raise StoreUnavailable(f"{found}, and cannot be read; try again") from found
     raise found
 
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fanout.errors import ObjectExists, UsageError
+from fanout.errors import ObjectExists, StoreUnavailable, UsageError
 from fanout.storage import roots
 
 
@@ -26,8 +26,9 @@ Objects = list[StoredObject]
 class Store(ABC):
     """Objects below one URL. Paths are relative, with forward slashes.
 
-    Every method raises `StoreError` with the object's name, the reason and what to do, and `UsageError` for a
-    path that leads out of the store. A store belongs to no event loop.
+    Every method raises `StoreError` with the object's name, the reason and what to do (`StoreUnavailable` where
+    another attempt may be luckier), and `UsageError` for a path that leads out of the store. A store belongs to no
+    event loop.
 
     Args:
         url: Of the folder or prefix.
@@ -51,10 +52,10 @@ class Store(ABC):
         """Create an object whose name nobody else uses, so that one that exists is the caller's own."""
         try:
             await self.create(path, data)
-        except ObjectExists:
+        except ObjectExists as error:
             # 409 of S3 can mean that nothing stands there after all.
             if not await self.exists(path):
-                raise
+                raise StoreUnavailable(f"{error}, and then does not; try again") from error
 
     @abstractmethod
     async def read(self, path: str) -> bytes:

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fanout.errors import SourceError, UsageError
@@ -22,7 +22,9 @@ def oracle(data: bytes, label: str) -> list[tuple[bytes, str]]:
     """Return items and their places by the plainest of readings."""
     lines = data.removeprefix(BOM).split(b"\n")
     return [
-        (line.removesuffix(b"\r"), f"{label}:{number}") for number, line in enumerate(lines, 1) if line.strip()
+        (line.removesuffix(b"\r"), f"{label}:{number}")
+        for number, line in enumerate(lines, 1)
+        if line.strip()
     ]
 
 
@@ -54,7 +56,6 @@ BOUNDS = st.builds(
 )
 
 
-@settings(max_examples=150)
 @given(st.lists(files(), min_size=1, max_size=5), BOUNDS, st.data())
 def test_any_range_of_any_files_is_what_a_plain_reading_gives(
     contents: list[bytes], bounds: Bounds, data: st.DataObject
@@ -66,7 +67,7 @@ def test_any_range_of_any_files_is_what_a_plain_reading_gives(
 
     async def check() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            bench = Bench.at(Path(folder) / "b")
+            bench = Bench.in_memory(Path(folder))
             for n, content in enumerate(contents):
                 bench.write(f"f{n}.jsonl", content)
             plan = await bench.plan(tiny(JsonLines(bench.folder / "*.jsonl"), bounds), limits)

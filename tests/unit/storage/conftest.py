@@ -19,7 +19,7 @@ SECRET = "a-very-secret-value"
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """Moto's S3 server on loopback, with one bucket; the environment points to it."""
-    import boto3
+    import boto3  # type: ignore[import-untyped]
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)

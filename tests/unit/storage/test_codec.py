@@ -54,5 +54,5 @@ def test_fields_that_an_older_version_did_not_write_have_their_defaults() -> Non
 )
 @pytest.mark.parametrize("kind", [Commit, RollUp, RunRecord, Manifest])
 def test_a_damaged_object_is_named(kind: type, data: bytes) -> None:
-    with pytest.raises(StoreError, match="_commits/x.json cannot be read as a"):
+    with pytest.raises(StoreError, match=r"_commits/x\.json cannot be read as a"):
         codec.decode(kind, data, "_commits/x.json")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from fanout.errors import ObjectExists, StoreError, UsageError
+from fanout.errors import ObjectExists, StoreError, StoreUnavailable, UsageError
 from fanout.storage import commits, once
 from fanout.storage.layout import batch_key, commit_path
 from fanout.storage.records import Commit, DataObject
@@ -148,6 +148,30 @@ async def test_a_store_that_refuses_every_try_is_the_error_in_the_end(memory: St
     with pytest.raises(StoreError, match="no space left"):
         await commits.create(faulty, COMMIT)
     assert len(faulty.operations) == 2 * (len(once.PAUSES) + 1)
+
+
+async def test_the_last_try_counts_too(memory: Store, no_pauses: None) -> None:
+    faulty = FaultyStore(memory)
+    left = iter(once.PAUSES)
+
+    def refuse(operation: str, path: str) -> None:
+        if operation == "create" and next(left, None) is not None:
+            raise StoreError("busy")
+
+    faulty.before = refuse
+    assert await commits.create(faulty, COMMIT) == (COMMIT, True)
+
+
+async def test_a_conflict_that_never_ends_may_be_tried_again_later(memory: Store, no_pauses: None) -> None:
+    faulty = FaultyStore(memory)
+
+    def conflict(operation: str, path: str) -> None:
+        if operation == "create":
+            raise ObjectExists("409 Conflict")
+
+    faulty.before = conflict
+    with pytest.raises(StoreUnavailable, match="409 Conflict, and cannot be read"):
+        await commits.create(faulty, COMMIT)
 
 
 async def test_what_cannot_be_right_is_not_tried_again(memory: Store) -> None:

@@ -20,6 +20,7 @@ from fanout.storage.layout import (
 )
 from fanout.storage.publishing import publish
 from fanout.storage.records import DataObject, RollUp
+from fanout.storage.rows import Piece
 from fanout.storage.stores import Store, open_store
 from tests.unit.storage import outputs
 from tests.unit.storage.conftest import memory_store
@@ -335,8 +336,7 @@ async def test_damaged_objects_are_named(memory: Store, path: str) -> None:
     await memory.delete(path)
     await memory.create(path, b'{"nonce":')
     with pytest.raises(StoreError, match=f"{path} cannot be read"):
-        await outputs.publish_small_run(memory)
-        await outputs.finalize_small_run(memory)
+        await whole(memory)
 
 
 async def test_a_roll_up_under_another_name_is_refused(memory: Store) -> None:
@@ -375,12 +375,15 @@ async def test_publishing_goes_on_after_a_death_at_any_step(
 
     clean = FaultyStore(new())
     steps: list[str] = []
-    setattr(clean, side, lambda operation, path: steps.append(path))
+    setattr(clean, side, lambda operation, path: steps.append(operation))
     await small_run(clean.inner)
     await whole(clean)
     await check_whole(clean.inner)
     assert len(steps) > 20
-    for step in range(len(steps)):
+    for step, operation in enumerate(steps):
+        if make == "local" and operation not in ("create", "publish", "delete"):
+            # Syncing takes time; a death beside a read is the same everywhere.
+            continue
         faulty = FaultyStore(new())
         await small_run(faulty.inner)
         setattr(faulty, side, dies_at(step))
@@ -407,10 +410,8 @@ async def test_a_slow_attempt_that_finds_the_run_ended_returns_what_stands(memor
     await check_whole(memory)
 
 
-def small(pieces: list[int]) -> list[parts.Piece]:
-    return [
-        parts.Piece(((at * 10, 10),), (DataObject(f"d{at}", 10, size),)) for at, size in enumerate(pieces)
-    ]
+def small(pieces: list[int]) -> list[Piece]:
+    return [Piece(((at * 10, 10),), (DataObject(f"d{at}", 10, size),)) for at, size in enumerate(pieces)]
 
 
 @given(st.lists(st.integers(1, 3 * parts.SMALL_BYTES), max_size=60))

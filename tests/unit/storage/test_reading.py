@@ -29,7 +29,7 @@ async def check(store: Store) -> None:
     for kind, expected in EXPECTED.items():
         assert await read(store, kind) == expected
         assert sorted(await read(store, kind, ordered=False)) == expected
-        for index in expected:
+        for index in expected[::5]:
             found = await reading.find_row(store, index)
             assert found is not None
             assert found[0] == kind
@@ -254,9 +254,11 @@ async def test_rows_committed_while_reading_do_not_disturb_the_order(memory: Sto
     await batch(memory, 0, 0, 0, 10, more=[(4, 2)])
     await batch(memory, 0, 1, 10, 10)
     faulty = FaultyStore(memory)
+    begun: list[str] = []
 
     async def late(operation: str, path: str) -> None:
-        if operation == "read" and path.startswith("_data") and not (await memory.list("_rollups")):
+        if operation == "read" and path.startswith("_data") and not begun:
+            begun.append(path)
             await batch(memory, 0, 2, 4, 2)
             await publish(memory, NONCE, 0, 0, 20, [])
             await publishing.finalize(memory, outputs.record(), outputs.run_result(20, 20, 0), 1)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -22,7 +23,7 @@ def tilings(draw: st.DrawFn) -> tuple[int, int, list[tuple[int, int]]]:
     start, count = draw(SMALL), draw(SMALL)
     cuts = sorted(draw(st.lists(st.integers(start, start + count), max_size=6)))
     edges = [start, *cuts, start + count]
-    parts = [(low, high - low) for low, high in zip(edges, edges[1:], strict=False)]
+    parts = [(low, high - low) for low, high in itertools.pairwise(edges)]
     return start, count, draw(st.permutations(parts))
 
 

@@ -1,0 +1,180 @@
+"""Looking at runs and at what came of them, and giving them orders."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pexpect
+
+from tests.acceptance.conftest import COMMAND, Project, wait_for
+
+
+def started(project: Project, run_id: str, *words: str) -> None:
+    done = project.fanout("run", *words, "--id", run_id, "--detach")
+    assert done.returncode == 0, done.stderr
+
+
+def test_status_and_list_answer_without_any_worker(project: Project, run_id: str) -> None:
+    started(project, run_id, "jobs:double", "1..10")
+    status = project.fanout("status", run_id)
+    assert status.returncode == 0
+    assert "RUNNING" in status.stdout
+    assert "0 workers polled it" in status.stdout
+    assert "no worker polls" in status.stderr
+    found = json.loads(project.fanout("status", run_id, "--json").stdout)
+    assert (found["id"], found["status"], found["pollers"], found["progress"]) == (run_id, "RUNNING", 0, None)
+    assert found["web"].startswith("http://")
+    assert run_id in project.fanout("list", "--task-queue", project.queue).stdout
+
+
+def test_list_filters_and_is_plain_in_a_pipe(project: Project, run_id: str) -> None:
+    project.worker()
+    assert project.fanout("run", "jobs:double", "3", "--id", run_id).returncode == 0
+    assert project.fanout("run", "jobs:picky", "3", "--id", f"{run_id}-b").returncode == 3
+    mine = ["list", "--task-queue", project.queue]
+    header, *rows = project.fanout(*mine).stdout.splitlines()
+    assert header.split() == ["RUN", "STATUS", "PROCESSOR", "QUEUE", "STARTED", "TOOK"]
+    assert sorted(row.split()[0] for row in rows) == [run_id, f"{run_id}-b"]
+    assert "\x1b" not in "".join(rows)
+    [one] = project.fanout(*mine, "--processor", "double", "--json").stdout.splitlines()
+    assert json.loads(one)["id"] == run_id
+    [one] = project.fanout(*mine, "--status", "completed_with_failures", "--json").stdout.splitlines()
+    assert json.loads(one)["id"] == f"{run_id}-b"
+    assert project.fanout(*mine, "--status", "odd").returncode == 2
+
+
+def test_wait_gives_up_with_exit_code_7_where_nobody_polls(project: Project, run_id: str) -> None:
+    started(project, run_id, "jobs:double", "1..10")
+    done = project.fanout("wait", run_id, "--timeout", "1s")
+    assert done.returncode == 7
+    assert "no worker polls" in done.stderr
+
+
+def test_wait_gives_up_with_exit_code_1_where_somebody_works(project: Project, run_id: str) -> None:
+    project.worker()
+    started(project, run_id, "jobs:gated", "1..10")
+    done = project.fanout("wait", run_id, "--timeout", "500ms")
+    assert done.returncode == 1
+    assert "it goes on" in done.stderr
+    (project.folder / "gate").touch()
+    assert project.fanout("wait", run_id, "--json").returncode == 0
+
+
+def test_results_end_quietly_when_their_reader_leaves(project: Project, run_id: str) -> None:
+    project.worker()
+    assert project.fanout("run", "jobs:double", "1..100000", "--id", run_id).returncode == 0
+    done = subprocess.run(
+        ["bash", "-c", f"{COMMAND} results {run_id} | head -n 2; echo ${{PIPESTATUS[0]}}"],
+        cwd=project.folder,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    first, second, code = done.stdout.splitlines()
+    assert "output" in json.loads(first)
+    assert "output" in json.loads(second)
+    assert code == "141"
+    assert done.stderr == ""
+
+
+def test_results_go_to_a_file(project: Project, run_id: str) -> None:
+    project.worker()
+    assert project.fanout("run", "jobs:double", "10", "--id", run_id).returncode == 0
+    done = project.fanout("results", run_id, "-o", "out.jsonl")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "10 results in out.jsonl" in done.stderr
+    assert len((project.folder / "out.jsonl").read_text().splitlines()) == 10
+    assert project.fanout("results", run_id, "-o", "out.parquet").returncode == 2
+
+
+def test_one_item_is_shown_with_all_that_is_known_of_it(project: Project, run_id: str) -> None:
+    project.worker()
+    assert project.fanout("run", "jobs:picky", "1..20", "--id", run_id).returncode == 3
+    failed = project.fanout("item", run_id, "9")
+    assert failed.returncode == 0
+    assert "ValueError: 10 is round" in failed.stdout
+    assert 'raise ValueError(f"{n} is round")' in failed.stdout
+    succeeded = json.loads(project.fanout("item", run_id, "0", "--json").stdout)
+    assert succeeded == {"outcome": "succeeded", "index": 0, "key": "0", "output": 1}
+    missing = project.fanout("item", run_id, "999")
+    assert missing.returncode == 1
+    assert f"run {run_id} has no outcome of item 999" in missing.stderr
+    assert project.fanout("item", run_id).returncode == 2
+
+
+def test_failures_are_a_table_for_a_person(project: Project, run_id: str) -> None:
+    project.worker()
+    assert project.fanout("run", "jobs:picky", "1..20", "--id", run_id).returncode == 3
+    shown, code = pexpect.run(
+        f"{COMMAND} failures {run_id}",
+        cwd=str(project.folder),
+        env=project.environment,  # type: ignore[arg-type]
+        encoding="utf-8",
+        withexitstatus=True,
+        timeout=40,
+    )
+    assert code == 0
+    assert "INDEX" in shown
+    assert "ValueError: 10 is round" in shown
+    assert f"fanout item {run_id} 9" in shown
+
+
+def test_a_run_that_is_not_there_is_told(project: Project) -> None:
+    for command in ("status", "watch", "wait", "results", "failures"):
+        done = project.fanout(command, "no-such-run")
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: no run 'no-such-run'")
+
+
+def test_cancel_ends_a_run_and_keeps_what_is_done(project: Project, run_id: str) -> None:
+    project.worker()
+    started(project, run_id, "jobs:gated", "1..10")
+    refused = project.fanout("cancel", run_id)
+    assert refused.returncode == 2
+    assert "--yes" in refused.stderr
+    done = project.fanout("cancel", run_id, "--yes", "--reason", "enough", "--wait", "40s")
+    assert done.returncode == 0, done.stderr
+    assert f"{run_id}: canceled" in done.stderr
+    assert project.fanout("wait", run_id).returncode == 5
+    again = project.fanout("cancel", run_id, "--yes")
+    assert again.returncode == 1
+    assert "has ended already, as CANCELED" in again.stderr
+
+
+def test_a_cancel_that_nobody_carries_out_yet_is_said_to_be_recorded(project: Project, run_id: str) -> None:
+    started(project, run_id, "jobs:double", "1..10")
+    done = project.fanout("cancel", run_id, "--yes", "--wait", "500ms")
+    assert done.returncode == 7
+    assert "the order is recorded; no worker polls" in done.stderr
+
+
+def test_terminate_ends_runs_at_once_without_workers(project: Project, run_id: str) -> None:
+    started(project, run_id, "jobs:double", "1..10")
+    assert project.fanout("terminate", run_id).returncode == 2
+    done = project.fanout("terminate", run_id, "no-such-run", "--yes")
+    assert done.returncode == 1
+    assert f"{run_id}: terminated" in done.stderr
+    assert "no-such-run" in done.stderr
+    assert project.fanout("wait", run_id).returncode == 5
+
+
+def test_a_person_is_asked_before_a_run_is_terminated(project: Project, run_id: str) -> None:
+    started(project, run_id, "jobs:double", "1..10")
+    for answer, code in (("n", 130), ("y", 0)):
+        terminal = pexpect.spawn(
+            COMMAND,
+            ["terminate", run_id],
+            cwd=str(project.folder),
+            env=project.environment,  # type: ignore[arg-type]
+            encoding="utf-8",
+            timeout=40,
+        )
+        terminal.expect_exact(f"terminate {run_id}? [y/N]")
+        terminal.sendline(answer)
+        terminal.expect(pexpect.EOF)
+        terminal.close()
+        assert terminal.exitstatus == code
+    wait_for(lambda: "TERMINATED" in project.fanout("status", run_id).stdout)

@@ -1,0 +1,341 @@
+"""Runs that are stopped in the middle, or fail there: what was committed stays, and is told apart from the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+import fanout
+from fanout.models import RunResult, Status
+from fanout.storage.commits import find
+from fanout.storage.roots import to_path
+from fanout.storage.stores import open_store
+from tests.integration.engine import Engine, published
+from tests.waiting import eventually
+
+
+class Gate:
+    """Lets items below a number through, and holds the others."""
+
+    def __init__(self, below: int) -> None:
+        self.below = below
+        self.held: set[int] = set()
+        self.ended: set[int] = set()
+        self.open = asyncio.Event()
+
+    async def __call__(self, number: int) -> int:
+        if number >= self.below:
+            self.held.add(number)
+            await self.open.wait()
+        self.ended.add(number)
+        return number
+
+
+async def cut_short(run: fanout.Run, status: Status) -> RunResult | None:
+    with pytest.raises(fanout.RunFailed) as caught:
+        await asyncio.wait_for(run.result(), 20)
+    assert caught.value.status == status
+    return caught.value.result
+
+
+async def test_a_run_that_is_canceled_keeps_what_was_committed_and_counts_the_rest_as_not_run(
+    engine: Engine,
+) -> None:
+    gate = Gate(30)
+    processor = fanout.processor(gate.__call__, name="gated")
+    async with engine.worker(processor) as client:
+        run = await engine.start(
+            client, processor, fanout.Range(100), partition_size=20, batch_size=5, max_concurrency=20
+        )
+        await eventually(lambda: len(gate.held) >= 15)
+        await run.cancel(reason="enough")
+        result = await cut_short(run, Status.CANCELED)
+        assert result is not None
+        assert result.status is Status.CANCELED
+        assert (result.items, result.succeeded, result.failed) == (100, 30, 0)
+        assert result.not_run == 70
+        assert [row.index async for row in run.results(ordered=True)] == list(range(30))
+        assert await run.item(29) == fanout.ItemResult(29, "29", 29)
+        assert await run.item(30) is None
+        assert (await run.info()).status is Status.CANCELED
+        assert (await run.progress()).succeeded == 30
+    folder = to_path(result.output)
+    assert sorted(published(folder)) == list(range(30))
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    assert (manifest["result"]["status"], manifest["result"]["not_run"]) == ("CANCELED", 70)
+    # What was cut off is not counted as failed, and ends no other way.
+    assert gate.ended == set(range(30))
+    with pytest.raises(fanout.RunFailed, match="70 were not run"):
+        result.raise_for_failures()
+
+
+async def test_what_is_cut_off_inside_a_batch_leaves_the_others_of_that_batch_whole(engine: Engine) -> None:
+    @fanout.processor(name="evens")
+    async def evens(number: int) -> int:
+        if number % 2:
+            waiting.add(number)
+            await asyncio.Event().wait()
+        return number
+
+    waiting: set[int] = set()
+    async with engine.worker(evens) as client:
+        run = await engine.start(
+            client, evens, fanout.Range(20), batch_size=20, batch_concurrency=20, max_concurrency=20
+        )
+        await eventually(lambda: len(waiting) == 10)
+        await run.cancel()
+        result = await cut_short(run, Status.CANCELED)
+        assert result is not None
+        assert (result.succeeded, result.not_run) == (10, 10)
+        assert [row.index async for row in run.results(ordered=True)] == list(range(0, 20, 2))
+    assert sorted(published(to_path(result.output))) == list(range(0, 20, 2))
+
+
+async def test_an_item_that_cleans_up_after_its_cancellation_may_do_so(engine: Engine) -> None:
+    begun, cleaned = asyncio.Event(), asyncio.Event()
+
+    @fanout.processor(name="careful", retries=0)
+    async def careful(number: int) -> int:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            cleaned.set()
+        return number
+
+    @fanout.processor(name="wrapping", retries=0)
+    async def wrapping(number: int) -> int:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise RuntimeError("my own words") from None
+        return number
+
+    @fanout.processor(name="stubborn", retries=0)
+    async def stubborn(number: int) -> int:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.Event().wait()
+        return number
+
+    async with engine.worker(careful, wrapping, stubborn) as client:
+        for processor in (careful, wrapping, stubborn):
+            begun.clear()
+            run = await engine.start(client, processor, fanout.Range(2))
+            await begun.wait()
+            await run.cancel()
+            result = await cut_short(run, Status.CANCELED)
+            assert result is not None
+            # Nothing of it is the item's own failure.
+            assert (result.succeeded, result.failed, result.not_run) == (0, 0, 2)
+    assert cleaned.is_set()
+
+
+async def test_threads_cannot_be_cut_off_and_hold_up_nobody_who_cancels(engine: Engine) -> None:
+    release, begun = threading.Event(), threading.Event()
+
+    @fanout.processor(name="blocked")
+    def blocked(number: int) -> int:
+        if number:
+            begun.set()
+            release.wait(20)
+        return number
+
+    try:
+        async with engine.worker(blocked) as client:
+            run = await engine.start(client, blocked, fanout.Range(50), batch_size=10, max_concurrency=10)
+            await eventually(begun.is_set)
+            await run.cancel()
+            result = await cut_short(run, Status.CANCELED)
+            assert result is not None
+            assert result.succeeded + result.not_run == 50
+            assert result.not_run >= 40
+    finally:
+        release.set()
+
+
+async def test_a_run_canceled_before_any_worker_came_ends_when_one_comes(engine: Engine) -> None:
+    gate = Gate(0)
+    processor = fanout.processor(gate.__call__, name="gated")
+    client = await engine.client(processor)
+    run = await engine.start(client, processor, fanout.Range(10))
+    await run.cancel()
+    async with engine.worker(processor):
+        await cut_short(run, Status.CANCELED)
+    assert not gate.held
+
+
+async def test_canceling_twice_or_after_the_end_does_no_harm(engine: Engine) -> None:
+    gate = Gate(5)
+    processor = fanout.processor(gate.__call__, name="gated")
+    async with engine.worker(processor) as client:
+        run = await engine.start(client, processor, fanout.Range(10))
+        await eventually(lambda: gate.held)
+        await asyncio.gather(run.cancel(), run.cancel())
+        await cut_short(run, Status.CANCELED)
+        with pytest.raises(fanout.RunNotFound, match="has ended"):
+            await run.cancel()
+
+
+async def test_canceling_at_any_moment_loses_no_result_and_runs_none_twice(engine: Engine) -> None:
+    """A run in small pieces, canceled at moments spread over its whole life."""
+
+    @fanout.processor(name="quick")
+    async def quick(number: int) -> int:
+        await asyncio.sleep(0.01)
+        return number
+
+    async with engine.worker(quick) as client:
+        runs = [
+            await engine.start(
+                client,
+                quick,
+                fanout.Range(60),
+                partition_size=20,
+                batch_size=5,
+                batch_concurrency=5,
+                max_concurrency=10,
+            )
+            for _ in range(10)
+        ]
+
+        async def cancel_at(run: fanout.Run, seconds: float) -> None:
+            await asyncio.sleep(seconds)
+            try:
+                await run.cancel()
+            except fanout.RunNotFound:
+                return
+
+        await asyncio.gather(*(cancel_at(run, 0.15 * n) for n, run in enumerate(runs)))
+        for run in runs:
+            try:
+                result: RunResult | None = await asyncio.wait_for(run.result(), 20)
+            except fanout.RunFailed as error:
+                assert error.status == Status.CANCELED, error
+                result = error.result
+            if result is None:
+                continue  # canceled while it was being planned
+            rows = [row.index async for row in run.results(ordered=True)]
+            assert len(rows) == len(set(rows)) == result.succeeded
+            assert result.succeeded + result.not_run == 60
+            assert sorted(published(to_path(result.output))) == rows
+
+
+async def test_a_run_that_is_terminated_ends_at_once_and_its_committed_results_stay(engine: Engine) -> None:
+    gate = Gate(10)
+    processor = fanout.processor(gate.__call__, name="gated")
+    async with engine.worker(processor, shutdown_timeout=0.1) as client:
+        run = await engine.start(client, processor, fanout.Range(30), batch_size=10, max_concurrency=10)
+        await eventually(lambda: gate.held)
+        await run.terminate(reason="now")
+        assert await cut_short(run, Status.TERMINATED) is None
+        assert [row.index async for row in run.results(ordered=True)] == list(range(10))
+        assert (await run.progress()).status is Status.TERMINATED
+
+
+async def test_a_commit_of_another_start_fails_the_run_and_the_siblings_are_published(engine: Engine) -> None:
+    gate = Gate(0)
+    processor = fanout.processor(gate.__call__, name="gated")
+    async with engine.worker(processor) as client:
+        run = await engine.start(
+            client,
+            processor,
+            fanout.Range(40),
+            partition_size=10,
+            batch_size=5,
+            max_concurrency=40,
+            batch_concurrency=5,
+        )
+        await eventually(lambda: len(gate.held) >= 40)
+        folder = to_path(await run.output())
+        await tamper(folder, "000002/00000000", {"nonce": "another"})
+        gate.open.set()
+        with pytest.raises(
+            fanout.RunFailed, match="commit 000002/00000000 in .* belongs to another start"
+        ) as caught:
+            await asyncio.wait_for(run.result(), 20)
+        assert caught.value.status == Status.FAILED
+        seen = set(published(folder))
+        result = caught.value.result
+        assert result is not None
+        assert result.status is Status.FAILED
+        assert result.succeeded == len(seen)
+        assert not seen & set(range(20, 25))
+
+
+async def tamper(folder: Path, key: str, changes: dict[str, object]) -> None:
+    """Put a commit where a batch is about to put its own."""
+    made = {
+        "nonce": "", "key": key, "token": "t", "start": 20, "count": 5, "more": [[20, 5]], **changes,
+    }  # fmt: skip
+    path = folder / "_commits" / f"{key}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(made) + "\n")
+
+
+async def test_items_that_were_lost_fail_the_run_loudly(engine: Engine) -> None:
+    """The tiling check: a commit that goes missing must not pass as a finished run."""
+    gate = Gate(10)
+    processor = fanout.processor(gate.__call__, name="gated")
+    async with engine.worker(processor) as client:
+        run = await engine.start(
+            client, processor, fanout.Range(20), batch_size=5, batch_concurrency=5, max_concurrency=5
+        )
+        await eventually(lambda: gate.held)
+        folder = to_path(await run.output())
+        commits = sorted((folder / "_commits").rglob("*.json"))
+        assert len(commits) == 2
+        commits[0].unlink()
+        gate.open.set()
+        with pytest.raises(
+            fanout.RunFailed,
+            match=r"outcomes of partition 0 in .* do not tile its 20 items 0-19; lost: items 0-4$",
+        ):
+            await asyncio.wait_for(run.result(), 20)
+    assert not (folder / "manifest.json").exists()
+
+
+async def test_rows_that_were_lost_fail_the_run_loudly(engine: Engine) -> None:
+    gate = Gate(10)
+    processor = fanout.processor(gate.__call__, name="gated")
+    async with engine.worker(processor) as client:
+        run = await engine.start(
+            client, processor, fanout.Range(20), batch_size=5, batch_concurrency=5, max_concurrency=5
+        )
+        await eventually(lambda: gate.held)
+        folder = to_path(await run.output())
+        victim = sorted((folder / "_data").rglob("*.results.jsonl"))[0]
+        victim.write_bytes(victim.read_bytes()[:-10])
+        gate.open.set()
+        with pytest.raises(fanout.RunFailed, match=victim.name.split(".")[0]):
+            await asyncio.wait_for(run.result(), 20)
+
+
+async def test_the_workflow_acts_on_the_commit_and_not_on_what_an_attempt_says(engine: Engine) -> None:
+    """Another execution has committed less than this one did: the rest is run again, nothing is there twice."""
+    gate = Gate(10)
+    processor = fanout.processor(gate.__call__, name="gated")
+    async with engine.worker(processor) as client:
+        run = await engine.start(
+            client, processor, fanout.Range(25), batch_size=5, batch_concurrency=5, max_concurrency=5
+        )
+        await eventually(lambda: gate.held)
+        folder = to_path(await run.output())
+        nonce = json.loads((folder / "_RUN").read_bytes())["nonce"]
+        key = "000000/00000002"
+        assert await find(open_store(str(folder)), nonce, key) is None
+        # As a zombie would that was told to hand everything back.
+        await tamper(folder, key, {"nonce": nonce, "start": 10, "count": 5, "more": [[10, 5]]})
+        gate.open.set()
+        result = await asyncio.wait_for(run.result(), 20)
+        assert result.succeeded == 25
+        assert [row.index async for row in run.results(ordered=True)] == list(range(25))
+    assert sorted(published(folder)) == list(range(25))

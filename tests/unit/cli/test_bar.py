@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import asyncio
+import io
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+
+from fanout.errors import NoServer, NoWorker, RunFailed
+from fanout.models import Progress, RunResult, Status
+from fanout.observability import bar
+from fanout.observability.bar import Rate, View, clock, draw, per_second, plain, show
+from fanout.run import RunInfo
+from tests.waiting import eventually
+
+RESULT = RunResult("urls", Status.SUCCEEDED, items=100, succeeded=100, failed=0, seconds=3.0)
+NOW = datetime.now(UTC)
+INFO = RunInfo("urls", Status.RUNNING, "fetch", "images", NOW, None, "file:///out", "x")
+
+
+def test_a_rate_needs_two_samples() -> None:
+    rate = Rate()
+    assert rate.per_second == 0
+    rate.add(10.0, 500)
+    assert rate.per_second == 0
+    rate.add(12.0, 700)
+    assert rate.per_second == 100
+
+
+def test_a_rate_looks_back_no_further_than_its_window() -> None:
+    rate = Rate(window=10)
+    for second in range(100):
+        rate.add(second, 0 if second < 50 else (second - 50) * 20)
+    assert rate.per_second == 20
+
+
+def test_a_rate_falls_to_zero_when_nothing_moves_for_a_window() -> None:
+    rate = Rate(window=10)
+    rate.add(0, 0)
+    rate.add(1, 1000)
+    for second in range(2, 15):
+        rate.add(second, 1000)
+    assert rate.per_second == 0
+
+
+def test_a_clock_that_stands_still_gives_no_rate() -> None:
+    rate = Rate()
+    rate.add(1.0, 1)
+    rate.add(1.0, 2)
+    assert rate.per_second == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0:00:00"), (72.9, "0:01:12"), (3661, "1:01:01"), (2 * 86_400 + 5, "2d 0:00:05")],
+)
+def test_durations_are_written_as_on_a_clock(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"), [(0, "0/s"), (0.25, "0.25/s"), (3.14159, "3.1/s"), (12_345.6, "12,346/s")]
+)
+def test_rates_have_digits_where_they_are_small(rate: float, text: str) -> None:
+    assert per_second(rate) == text
+
+
+RUNNING = Progress(Status.RUNNING, total=1000, planned=True, succeeded=240, failed=10, in_flight=50)
+
+
+def test_a_line_says_all_there_is() -> None:
+    view = View("urls", RUNNING, rate=25.0, seconds=10.0, note="take care")
+    assert plain(view) == (
+        "urls: 250 of 1,000 items (25 %), 25/s, 50 in flight, 10 failed, 0:00:10, about 0:00:30 left; take care"
+    )
+
+
+def test_a_total_that_is_a_guess_is_said_to_be_one() -> None:
+    assert "250 of ≈ 1,000 items" in plain(View("urls", replace(RUNNING, planned=False)))
+    assert "0 of ? items" in plain(View("urls", Progress(Status.RUNNING)))
+
+
+def test_all_but_one_item_is_not_a_hundred_percent() -> None:
+    nearly = replace(RUNNING, total=100_000, succeeded=99_999, failed=0)
+    assert "(99 %)" in plain(View("urls", nearly))
+
+
+def test_the_end_of_a_run_is_named() -> None:
+    ended = replace(RUNNING, status=Status.COMPLETED_WITH_FAILURES, succeeded=990)
+    assert plain(View("urls", ended, seconds=61)).endswith("10 failed, 0:01:01, completed with failures")
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+@pytest.mark.parametrize(
+    "progress",
+    [
+        Progress(Status.RUNNING),
+        RUNNING,
+        replace(RUNNING, planned=False),
+        replace(RUNNING, status=Status.FAILED),
+    ],
+)
+def test_the_drawing_fits_any_width(width: int, progress: Progress) -> None:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True)
+    with console.capture() as captured:
+        console.print(draw(View("urls", progress, rate=9.5, seconds=10)))
+    assert captured.get().count("\n") == 2
+
+
+def test_failures_are_red_when_there_are_some() -> None:
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system="standard")
+    with console.capture() as captured:
+        console.print(draw(View("urls", RUNNING)))
+    assert "\x1b[31m   10 failed" in captured.get()
+
+
+class FakeRun:
+    """A run whose answers a test writes down."""
+
+    id = "urls"
+    web_url = "http://web/urls"
+
+    def __init__(
+        self, *answers: Progress | BaseException, polled: int = 1, end: RunResult | RunFailed = RESULT
+    ) -> None:
+        self.answers = list(answers)
+        self.polled = polled
+        self.end = end
+        self.ended = asyncio.Event()
+        self.asked = 0
+
+    async def info(self) -> RunInfo:
+        return INFO
+
+    async def progress(self) -> Progress:
+        self.asked += 1
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    async def pollers(self) -> int:
+        return self.polled
+
+    async def result(self) -> RunResult:
+        await self.ended.wait()
+        if isinstance(self.end, RunFailed):
+            raise self.end
+        return self.end
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bar, "TICK", 0.01)
+    monkeypatch.setattr(bar, "NO_WORKER_AFTER", 0.05)
+    monkeypatch.setattr(bar, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(bar, "PAUSE", 0.01)
+
+
+async def watched(run: FakeRun, wanted: str, *, terminal: bool = False) -> str:
+    """Show a run until its output says what is wanted, then let it end, and return all that was written."""
+    out = io.StringIO()
+    console = Console(file=out, width=120, force_terminal=terminal)
+    showing = asyncio.create_task(show(run, console=console, modules="images"))
+    await eventually(lambda: wanted in out.getvalue() or showing.done())
+    run.ended.set()
+    assert await showing is RESULT
+    return out.getvalue()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_lines_begin_with_the_address_and_end_with_the_result() -> None:
+    text = await watched(FakeRun(RUNNING), "250 of")
+    assert text.startswith("Temporal Web: http://web/urls\n")
+    assert text.splitlines()[-1] == "urls: 100 of 100 items (100 %), 0 failed, 0:00:03, succeeded"
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_terminal_gets_a_bar() -> None:
+    text = await watched(FakeRun(RUNNING), "250 / 1,000 items (25 %)", terminal=True)
+    assert "100 / 100 items (100 %)" in text
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_queue_that_nobody_polls_is_told_with_the_command_to_type() -> None:
+    await watched(
+        FakeRun(NoWorker("nobody"), polled=0),
+        'no worker polls "images": start one with: fanout worker images --task-queue images',
+    )
+
+
+@pytest.mark.usefixtures("quick")
+async def test_workers_that_do_not_answer_are_told() -> None:
+    await watched(FakeRun(NoWorker("nobody"), polled=1), "do not answer for this run just now")
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_outage_of_the_server_is_told_and_survived() -> None:
+    text = await watched(
+        FakeRun(RUNNING, NoServer("gone"), NoServer("gone")), "the server has not answered for"
+    )
+    assert text.endswith("succeeded\n")
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_outage_that_lasts_is_an_error_that_says_how_to_come_back() -> None:
+    run = FakeRun(NoServer("gone"))
+    with pytest.raises(NoServer, match="fanout watch urls"):
+        await show(run, console=Console(file=io.StringIO()), patience=0.05)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_what_is_no_outage_ends_the_bar_at_once() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await show(FakeRun(ZeroDivisionError()), console=Console(file=io.StringIO()))
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_run_that_ends_badly_raises_with_its_result_drawn() -> None:
+    out = io.StringIO()
+    failed = replace(RESULT, status=Status.FAILED, succeeded=40)
+    run = FakeRun(RUNNING, end=RunFailed("no", status=Status.FAILED, result=failed))
+    run.ended.set()
+    with pytest.raises(RunFailed):
+        await show(run, console=Console(file=out, width=120))
+    assert "40 of 100 items" in out.getvalue()
+
+
+def test_advice_leaves_out_the_usual_queue() -> None:
+    assert (
+        bar.no_worker("fanout", "images") == 'no worker polls "fanout": start one with: fanout worker images'
+    )

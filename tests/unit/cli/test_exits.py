@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+
+from fanout.cli import exits
+from fanout.errors import (
+    FanoutError,
+    NoServer,
+    NoWorker,
+    RunExists,
+    RunFailed,
+    RunNotFound,
+    SourceError,
+    UnknownProcessor,
+    UsageError,
+)
+from fanout.models import Status
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (Status.SUCCEEDED, 0),
+        (Status.FAILED, 1),
+        (Status.COMPLETED_WITH_FAILURES, 3),
+        ("FAILED_TOLERANCE_EXCEEDED", 4),
+        ("STOPPED", 5),
+        (Status.CANCELED, 5),
+        (Status.TERMINATED, 5),
+    ],
+)
+def test_each_end_of_a_run_has_its_exit_code(status: str, code: int) -> None:
+    assert exits.of_status(status) == code
+
+
+def test_every_status_that_is_an_end_is_known() -> None:
+    assert {status for status in Status if status is not Status.RUNNING} <= set(exits._BY_STATUS)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (FanoutError("x"), 1),
+        (SourceError("x"), 1),
+        (RunExists("x"), 1),
+        (RunNotFound("x"), 1),
+        (UsageError("x"), 2),
+        (UnknownProcessor("x"), 2),
+        (NoServer("x"), 6),
+        (NoWorker("x"), 7),
+        (RunFailed("x", status="CANCELED"), 5),
+    ],
+)
+def test_each_error_has_its_exit_code(error: FanoutError, code: int) -> None:
+    assert exits.of_error(error) == code
