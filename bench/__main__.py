@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -50,6 +51,8 @@ def main(
 
     Exits with 1 where something was wrong, such as a lost item; not where something was slow.
     """
+    # As Ctrl-C does: servers and workers must not outlive the benchmark.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     _forget_settings()
     console = Console()
     if not console.is_terminal:

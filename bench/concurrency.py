@@ -8,10 +8,15 @@ from bench.occupancy import occupancy, read
 from bench.outputs import outcomes
 from bench.report import Figure, Report, Target
 from bench.scales import Sizes
-from bench.stage import stage
+from bench.stage import Stage, stage
 
 LIMIT = 200
 SECONDS = 0.05
+
+FEW = (100, 300, 1000)
+FEW_SECONDS = 0.5
+FEW_LIMIT = 100
+"""The default of `max_concurrency`."""
 
 
 async def measure(sizes: Sizes) -> Report:
@@ -31,6 +36,7 @@ async def measure(sizes: Sizes) -> Report:
         intervals = read(log)
         used = len(list(log.iterdir()))
         seen = outcomes(run.output, count)
+        few = [await _few(here, items) for items in FEW]
     found = occupancy(intervals)
     return Report(
         title=f"{count:,} items of {1000 * SECONDS:g} ms, max_concurrency={LIMIT}, two worker processes",
@@ -51,6 +57,22 @@ async def measure(sizes: Sizes) -> Report:
                 seen.lost + seen.duplicated,
                 target=Target("=", 0, must=True),
             ),
+            *few,
         ],
         raw={"in_flight": found.curve, "seconds": found.seconds},
+    )
+
+
+async def _few(here: Stage, items: int) -> Figure:
+    """Run a small set with no option set: the share of `max_concurrency` from its first beginning to its last end."""
+    log = here.folder / f"few-{items}"
+    log.mkdir()
+    params = {"seconds": FEW_SECONDS, "log": str(log)}
+    run = await here.run(nap, fanout.Range(items), id=f"few-{items}", params=params)
+    found = occupancy(read(log))
+    ideal = items * FEW_SECONDS / FEW_LIMIT
+    return Figure(
+        f"{items:,} items of {FEW_SECONDS:g} s, no option set: share over the whole run",
+        found.whole_mean / FEW_LIMIT,
+        note=f"{run.seconds:.1f} s, at best {ideal:g} s",
     )

@@ -11,7 +11,6 @@ from bench.scales import Sizes
 from bench.stage import stage
 
 FILE_ITEMS = 1_000_000
-WARM_UP = 20_000
 
 
 async def measure(sizes: Sizes) -> Report:
@@ -20,7 +19,8 @@ async def measure(sizes: Sizes) -> Report:
     files = [items_file(each)] * (sizes.memory_items // each)
     count = each * len(files)
     async with stage() as here:
-        here.forget(await here.run(noop, fanout.JsonLines(items_file(WARM_UP)), id="warm-up"))
+        # A whole file first: what a worker takes once, for its threads and buffers, is no growth.
+        here.forget(await here.run(noop, fanout.JsonLines(items_file(each)), id="warm-up"))
         pids = {f"worker {number}": pid for number, pid in enumerate(here.workers, 1)}
         async with watched({**pids, "server": here.server.pid}) as seen:
             run = await here.run(noop, fanout.JsonLines(files), id="long")

@@ -25,6 +25,7 @@ class Sizes:
         chain_items: Items of `continue_as_new`.
         chain_window: Items in flight in `continue_as_new`.
         partitions: Partitions of `tree`.
+        max_children: Children that a node of it may have.
         pairs: Measured pairs of `latency`.
         busy_items: Items of `concurrency`.
     """
@@ -35,6 +36,7 @@ class Sizes:
     chain_items: int
     chain_window: int
     partitions: int
+    max_children: int
     pairs: int
     busy_items: int
 
@@ -48,6 +50,7 @@ SIZES = {
         chain_items=600,
         chain_window=50,
         partitions=12,
+        max_children=5,
         pairs=3,
         busy_items=4_000,
     ),
@@ -58,6 +61,7 @@ SIZES = {
         chain_items=20_000,
         chain_window=200,
         partitions=1_500,
+        max_children=1_000,
         pairs=30,
         busy_items=60_000,
     ),
@@ -68,6 +72,7 @@ SIZES = {
         chain_items=20_000,
         chain_window=200,
         partitions=1_500,
+        max_children=1_000,
         pairs=100,
         busy_items=240_000,
     ),

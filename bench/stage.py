@@ -27,6 +27,8 @@ from fanout.storage.roots import to_path
 QUEUE = "bench"
 READY_WITHIN = 60.0
 STOP_WITHIN = 30.0
+RUN_WITHIN = 1800.0
+"""Seconds after which a run is given up: a workflow task that fails is tried again for ever."""
 
 _POLL = 0.05
 
@@ -72,7 +74,8 @@ class Stage:
         before = self._cpu()
         began = time.perf_counter()
         run = await fanout.start(self.client, processor, reader, task_queue=QUEUE, **arguments)
-        result = await run.result()
+        async with asyncio.timeout(RUN_WITHIN):
+            result = await run.result()
         seconds = time.perf_counter() - began
         used = {name: after - before[name] for name, after in self._cpu().items()}
         return Timed(result, seconds, used)

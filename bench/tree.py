@@ -14,7 +14,6 @@ from bench.stage import stage
 from fanout.wire import GROUP_WORKFLOW, PARTITION_WORKFLOW
 
 ITEMS_EACH = 10
-MAX_CHILDREN = 1000
 
 
 async def measure(sizes: Sizes) -> Report:
@@ -23,7 +22,9 @@ async def measure(sizes: Sizes) -> Report:
     count = ITEMS_EACH * partitions
     async with stage() as here:
         here.forget(await here.run(number, fanout.Range(100), id="warm-up"))
-        run = await here.run(number, fanout.Range(count), id="tree", partition_size=ITEMS_EACH)
+        run = await here.run(
+            number, fanout.Range(count), id="tree", partition_size=ITEMS_EACH, max_children=sizes.max_children
+        )
         found = await executions(here.client, "tree", at_least=partitions + 1)
         seen = outcomes(run.output, count)
     kinds = Counter(one.kind for one in found)
@@ -34,11 +35,11 @@ async def measure(sizes: Sizes) -> Report:
             Figure("whole run", run.seconds, "s"),
             Figure("time per partition", 1000 * run.seconds / partitions, "ms"),
             Figure("partitions", kinds[PARTITION_WORKFLOW], target=Target("=", partitions, must=True)),
-            Figure("groups", kinds[GROUP_WORKFLOW]),
+            Figure("groups", kinds[GROUP_WORKFLOW], target=Target("≥", 2, must=True)),
             Figure(
                 "most children under any node",
                 max(children.values()),
-                target=Target("≤", MAX_CHILDREN, must=True),
+                target=Target("≤", sizes.max_children, must=True),
             ),
             Figure(
                 "events of the largest history",

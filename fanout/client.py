@@ -149,6 +149,8 @@ async def start(
                 else WorkflowIDReusePolicy.REJECT_DUPLICATE
             ),
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            # Where a worker shares this client, it begins without a turn through the queue.
+            request_eager_start=True,
             memo={wire.STORE_MEMO: store_url, wire.PROCESSOR_MEMO: name},
             static_summary=f"{name} over {source_reader}",
             static_details=f"Output: `{store_url}`",

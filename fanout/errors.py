@@ -1,22 +1,22 @@
 """Every error that fanout raises to a person.
 
-FanoutError
-├── UsageError            what was asked for cannot be done: fix the call
-│   ├── UnknownProcessor
-│   ├── UnknownReader
-│   └── NotAllowed        a path outside the worker's allowed roots
-├── SourceError           the items cannot be read: missing, empty, changed under the run
-├── StoreError            the output cannot be trusted: another run's marker, items lost or twice
-│   ├── ObjectExists
-│   ├── ObjectMissing
-│   └── StoreUnavailable  may pass: the disk is full, the service does not answer
-├── RunExists             the id is taken
-├── RunNotFound
-├── NoServer              no Temporal server answers
-├── NoWorker              nobody polls the run's task queue
-└── RunFailed             the run ended, and not well (carries its result)
+    FanoutError
+    ├── UsageError            what was asked for cannot be done: fix the call
+    │   ├── UnknownProcessor
+    │   ├── UnknownReader
+    │   └── NotAllowed        a path outside the worker's allowed roots
+    ├── SourceError           the items cannot be read: missing, empty, changed under the run
+    ├── StoreError            the output cannot be trusted: another run's marker, items lost or twice
+    │   ├── ObjectExists
+    │   ├── ObjectMissing
+    │   └── StoreUnavailable  may pass: the disk is full, the service does not answer
+    ├── RunExists             the id is taken
+    ├── RunNotFound
+    ├── NoServer              no Temporal server answers
+    ├── NoWorker              nobody polls the run's task queue
+    └── RunFailed             the run ended, and not well (carries its result)
 
-ItemError                 raised *by* a processor, to say how its item failed
+`ItemError` is none of them: a processor raises it, to say how its item failed.
 """
 
 from __future__ import annotations

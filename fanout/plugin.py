@@ -101,7 +101,7 @@ class Plugin(SimplePlugin):
 
     async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:
         """See base class."""
-        owners = [getattr(function, "__self__", None) for function in worker.config()["activities"]]
+        owners = [getattr(function, "__self__", None) for function in worker.config(active_config=True)["activities"]]
         mine = [
             bench
             for bench in self._benches

@@ -6,6 +6,7 @@ written; keyword-only parameters are the parameters of a run.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -296,7 +297,7 @@ def _read_signature(made: Processor[..., Any]) -> tuple[Any, Any, Any]:
     if made.list_size is not None and made.list_size < 1:
         raise UsageError(f"{what}: list_size must be at least 1, got {made.list_size}")
     try:
-        hints = typing.get_type_hints(inspect.unwrap(function), include_extras=True)
+        hints = typing.get_type_hints(_plain(function), include_extras=True)
     except NameError as error:
         raise UsageError(f"{what}: its annotations name something unknown: {error}") from None
     parameters = inspect.signature(function).parameters.values()
@@ -322,6 +323,14 @@ def _read_signature(made: Processor[..., Any]) -> tuple[Any, Any, Any]:
         f"{made.name} parameters", __config__=ConfigDict(arbitrary_types_allowed=False), **fields
     )
     return item, output, model
+
+
+def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function that carries the annotations: that of a partial, or of an object that can be called."""
+    found = inspect.unwrap(function)
+    while isinstance(found, functools.partial):
+        found = inspect.unwrap(found.func)
+    return found if inspect.isroutine(found) or inspect.isclass(found) else type(found).__call__
 
 
 def _element(annotation: Any, what: str, which: str) -> Any:

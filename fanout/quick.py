@@ -32,6 +32,21 @@ async def to_the_end(work: Coroutine[Any, Any, R]) -> R:
         return await task
 
 
+async def outcome(handle: asyncio.Task[R]) -> R:
+    """Await an activity or a child; a cancellation is passed on to it, unless it has just ended.
+
+    Awaited plainly, a result that comes together with the cancellation is lost.
+    """
+    try:
+        await workflow.wait([handle])
+    except asyncio.CancelledError:
+        # Conditions are looked at once all that has come together is taken in.
+        await workflow.wait_condition(lambda: True)
+        if not handle.done():
+            handle.cancel()
+    return await handle
+
+
 async def wind_up(tasks: Sequence[asyncio.Task[Any]]) -> list[BaseException]:
     """Cancel tasks and wait for all of them: what still runs in one may commit or publish before it ends.
 

@@ -36,6 +36,9 @@ EVENTS_PER_BATCH = 7
 
 GROWTH = 20
 
+SHORTEST_BATCH = 0.5
+"""Seconds below which a batch is not made smaller for the sake of a common end."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -131,8 +134,10 @@ def live_children(shape: Shape, level: int, concurrency: int, items: int) -> int
         # Two at once, so that one group's tail is filled by the next group.
         wanted = max(2, ceil(concurrency / (MAX_LIVE_CHILDREN * MAX_WINDOW * shape.batch_concurrency)))
     else:
-        windows = ceil(concurrency / shape.batch_concurrency)
-        wanted = max(min(windows // 2, MAX_LIVE_CHILDREN), ceil(windows / MAX_WINDOW), 1)
+        batches = ceil(concurrency / shape.batch_concurrency)
+        # Two batches each, so that a partition never stands still; but a small one has only so many.
+        each = min(2, max(1, shape.partition_size // shape.batch_concurrency))
+        wanted = max(min(batches // each, MAX_LIVE_CHILDREN), ceil(batches / MAX_WINDOW), 1)
     return min(wanted, children, concurrency, shape.max_children)
 
 
@@ -170,13 +175,17 @@ def history_limit(options: Options, batches: int) -> int:
     return max(HISTORY_LIMIT, min(MAX_HISTORY_LIMIT, 10 * EVENTS_PER_BATCH * batches))
 
 
-def next_batch(size: int, remaining: int, concurrency: int, batches: int, options: Options) -> int:
+def next_batch(
+    size: int, pace: float, remaining: int, concurrency: int, batches: int, options: Options
+) -> int:
     """Return how many items the next batch of a partition takes.
 
-    Towards the end of the partition batches get smaller, so that the window ends together.
+    Towards the end of the partition batches get smaller, so that the window ends together; but none is shorter than
+    about `SHORTEST_BATCH`, which is what a batch costs, and each has whole rounds of its items in flight.
 
     Args:
         size: Batch size found so far.
+        pace: Items that one batch does in a second; 0 while unknown.
         remaining: Items of the partition that no batch has taken.
         concurrency: Items in flight of this batch.
         batches: Batches that the partition keeps in flight.
@@ -184,8 +193,9 @@ def next_batch(size: int, remaining: int, concurrency: int, batches: int, option
     """
     if options.batch_size is not None:
         return min(options.batch_size, remaining)
-    fair = ceil(remaining / (2 * batches))
-    return min(remaining, max(concurrency, min(size, max(fair, size // 4))))
+    fair = ceil(remaining / (2 * batches)) // concurrency * concurrency
+    least = max(concurrency, ceil(min(pace * SHORTEST_BATCH, size)))
+    return min(remaining, max(least, min(size, fair)))
 
 
 def first_size(options: Options, bytes_per_item: float) -> int:
@@ -193,12 +203,12 @@ def first_size(options: Options, bytes_per_item: float) -> int:
     return max(1, min(options.batch_size or FIRST_BATCH, _most(options, bytes_per_item)))
 
 
-def grown_size(size: int, done: int, seconds: float, options: Options, bytes_per_item: float) -> int:
-    """Return the batch size after a batch took `seconds` for `done` items."""
-    if options.batch_size is not None or done == 0:
+def grown_size(size: int, pace: float, options: Options, bytes_per_item: float) -> int:
+    """Return the batch size that follows `size`, once batches are known to do `pace` items a second."""
+    if options.batch_size is not None or pace <= 0:
         return size
-    wanted = int(done / max(seconds, 1e-6) * options.batch_seconds)
-    return max(1, min(wanted, GROWTH * size, _most(options, bytes_per_item)))
+    wanted = min(pace * options.batch_seconds, LARGEST_BATCH)
+    return max(1, min(int(wanted), GROWTH * size, _most(options, bytes_per_item)))
 
 
 def _most(options: Options, bytes_per_item: float) -> int:

@@ -161,6 +161,7 @@ class PartitionState:
         todo: Ranges `[start, count]` that no batch has taken, in order.
         sequence: Number of the next batch.
         size: Batch size found so far.
+        pace: Items that one batch does in a second; 0 while unknown.
         totals: Of the commits so far.
         began: When the partition began, in seconds since the epoch.
         executions: How often it continued as new.
@@ -172,6 +173,7 @@ class PartitionState:
     size: int
     totals: Totals
     began: float
+    pace: float = 0.0
     executions: int = 0
     samples: list[str] = field(default_factory=list)
 

@@ -6,12 +6,16 @@ import asyncio
 import importlib
 import multiprocessing
 import os
+import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from temporalio.exceptions import ApplicationError
+
+from fanout.iteminfo import Info, current, info
 from fanout.processors import Processor, registered
 from fanout.storage.files import Files
 from fanout.storage.roots import Roots
@@ -85,7 +89,7 @@ class Workbench:
         async def call(item: Any) -> Any:
             pool = self._pool(processor)
             try:
-                return await asyncio.wrap_future(pool.submit(_run, item, params))
+                return await asyncio.wrap_future(pool.submit(_run, item, params, info()))
             except BrokenProcessPool:
                 if self._pools.get(processor.name) is pool:
                     del self._pools[processor.name]
@@ -138,5 +142,20 @@ def _set_up(module: str, qualname: str, name: str) -> None:
         _Child.call = staticmethod(lambda item, **params: function(item, resource, **params))
 
 
-def _run(item: Any, params: dict[str, Any]) -> Any:
-    return _Child.call(item, **params)
+def _run(item: Any, params: dict[str, Any], told: Info) -> Any:
+    current.set(lambda: told)
+    try:
+        return _Child.call(item, **params)
+    except Exception as error:
+        if _travels(error):
+            raise
+        raise ApplicationError(str(error), type=type(error).__name__) from error
+
+
+def _travels(error: Exception) -> bool:
+    """Tell whether an exception survives the way to another process; one that does not takes the pool with it."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - made a line above
+    except Exception:
+        return False
+    return True

@@ -101,4 +101,5 @@ if __name__ == "__main__":
     except fanout.FanoutError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("stopped; `make demo` goes on with this run")
+        print("stopped; `make demo` goes on with this run", file=sys.stderr)
+        sys.exit(130)

@@ -108,7 +108,7 @@ def show(summary: Summary, look_again: str, console: Console) -> None:
     )
     console.print(f"  the distances in the file differ by {summary.off_by:.1%} at most")
     console.print()
-    _say(console, f"{result.failed:,} failed", "for these reasons, first at")
+    _say(console, f"{result.failed:,} failed", "for these reasons; the first line of each:")
     console.print(_reasons(summary))
     console.print()
     pairs = Table.grid(padding=(0, 2, 0, 0))

@@ -96,6 +96,8 @@ class AsyncWindow(Window):
     def _closed(self, slot: _Slot, task: asyncio.Task[None]) -> None:
         self._slots.discard(slot)
         self._open -= 1
+        # The task knows its context, which knows the slot: a cycle that would keep the whole batch in memory.
+        slot.task = None
         if not task.cancelled() and task.exception() is not None:
             self._error = task.exception()
             self.stop()
@@ -103,12 +105,7 @@ class AsyncWindow(Window):
 
     def _look_after(self, now: float) -> None:
         for slot in self._slots:
-            if (
-                slot.position >= 0
-                and not slot.waiting
-                and slot.task
-                and self._overdue(slot, now)
-            ):
+            if slot.position >= 0 and not slot.waiting and slot.task and self._overdue(slot, now):
                 # An item that catches its cancellation gets another one when that much time has passed again.
                 slot.expired, slot.since = True, now
                 slot.task.cancel()

@@ -66,11 +66,14 @@ class BatchActivity:
         committed = await commits.find(store, batch.nonce, batch.key, expected=(batch.start, batch.count))
         if committed is not None:
             return _output(committed, [])
+        if not batch.concurrency:
+            return _output(await _seal(store, batch), [])
         processor = find(self._name, self._bench.processors)
         options = Options(**record.options)
         began = time.monotonic()
         book = await self._open_book(batch, record, processor, options, store)
-        await _run_window(self._window(book, processor, record, batch.concurrency))
+        context = await _isolated_context(processor.is_async)
+        await _run_window(self._window(book, processor, record, batch.concurrency, context))
         commit = await _commit(store, batch, book, time.monotonic() - began)
         return _output(commit, book.samples)
 
@@ -94,6 +97,7 @@ class BatchActivity:
             key=record.source.key,
             start=batch.start,
             parts=parts,
+            inline=any(page.values is not None for page in batch.pages),
             worker=activity.client().identity,
         )
         if len(book) != batch.count:
@@ -101,12 +105,16 @@ class BatchActivity:
         return book
 
     def _window(
-        self, book: Book, processor: Processor[..., Any], record: RunRecord, concurrency: int
+        self,
+        book: Book,
+        processor: Processor[..., Any],
+        record: RunRecord,
+        concurrency: int,
+        context: contextvars.Context,
     ) -> Window:
         # A hand-back is cheap, a batch without an end is not.
         deadline = 2 * book.options.batch_seconds
         call = self._bench.bind(processor, processor.load_params(record.params))
-        context = _isolated_context()
         if processor.executor == "thread":
             return ThreadWindow(
                 book,
@@ -128,14 +136,20 @@ class BatchActivity:
         )
 
 
-def _isolated_context() -> contextvars.Context:
+async def _isolated_context(is_async: bool) -> contextvars.Context:
     """Return a context in which `activity.info()` works and `activity.heartbeat()` goes nowhere.
 
     A processor's own heartbeat would replace that of its batch.
     """
-    environment = ActivityEnvironment()
+    environment = ActivityEnvironment(activity.client())
     environment.info = activity.info()
-    return environment.run(contextvars.copy_context)
+    if not is_async:
+        return environment.run(contextvars.copy_context)
+
+    async def here() -> contextvars.Context:
+        return contextvars.copy_context()
+
+    return await environment.run(here)
 
 
 async def _run_window(window: Window) -> None:
@@ -162,8 +176,9 @@ async def _run_window(window: Window) -> None:
 async def _beating(window: Window) -> AsyncIterator[None]:
     async def beat() -> None:
         while True:
-            activity.heartbeat({"in_flight": window.in_flight})
+            # A batch that is shorter pays for none.
             await asyncio.sleep(HEARTBEAT_SECONDS)
+            activity.heartbeat({"in_flight": window.in_flight})
 
     async def hand_back() -> None:
         await activity.wait_for_worker_shutdown()
@@ -207,6 +222,19 @@ async def _commit(store: Store, batch: BatchInput, book: Book, seconds: float) -
     if not won:
         await commits.discard(store, [results, failures], commit)
     return commit
+
+
+async def _seal(store: Store, batch: BatchInput) -> Commit:
+    """Decide the key of a batch that was cut off, unless one of its executions has: all of it remains."""
+    sealed = Commit(
+        nonce=batch.nonce,
+        key=batch.key,
+        token=uuid.uuid4().hex,
+        start=batch.start,
+        count=batch.count,
+        more=[[batch.start, batch.count]],
+    )
+    return (await commits.create(store, sealed))[0]
 
 
 async def _write(store: Store, path: str, rows: Sequence[bytes]) -> DataObject | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError, from_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 from temporalio.exceptions import ApplicationError
 
 from fanout.errors import ItemError
@@ -49,6 +49,7 @@ class Book:
         start: Index of the first item.
         parts: The records, in order.
         worker: Identity of this worker.
+        inline: Whether the records hold JSON values that travelled with the order.
     """
 
     run_id: str
@@ -58,6 +59,7 @@ class Book:
     start: int
     parts: Sequence[Records]
     worker: str
+    inline: bool = False
     values: list[Any] = field(default_factory=list)
     outputs: list[bytes | None] = field(default_factory=list)
     failures: dict[int, bytes] = field(default_factory=dict)
@@ -70,6 +72,9 @@ class Book:
             self.values.extend(part.values)
         self.outputs = [None] * len(self.values)
         self.json = all(part.json for part in self.parts)
+        if self.inline and not self.json:
+            # They are few; as text they are validated like any JSON, and no attempt can change them for the next.
+            self.values, self.json = [to_json(value) for value in self.values], True
         # The adapter's own methods are Python functions around these: twice the cost of a small item.
         validator = self.processor.items.validator
         self.validate: Callable[[Any], Any] = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -59,6 +60,7 @@ class PartitionWorkflow:
         self._todo = [list(piece) for piece in self._state.todo]
         self._sequence = self._state.sequence
         self._size = self._state.size
+        self._pace = self._state.pace
         self._totals = self._state.totals
         self._samples = list(self._state.samples)
         self._concurrencies = topology.window(
@@ -126,43 +128,49 @@ class PartitionWorkflow:
         key = batch_key(self._number, self._sequence)
         self._sequence += 1
         self._in_flight[key] = min(concurrency, count)
+        order = BatchInput(
+            output=self._run.output,
+            nonce=self._run.nonce,
+            key=key,
+            start=start,
+            count=count,
+            pages=self._pages(start, count),
+            concurrency=concurrency,
+        )
+        what = f"items {start:,}–{start + count - 1:,}"
         try:
-            output = await workflow.execute_activity(
-                wire.batch_activity(self._run.processor),
-                BatchInput(
-                    output=self._run.output,
-                    nonce=self._run.nonce,
-                    key=key,
-                    start=start,
-                    count=count,
-                    pages=self._pages(start, count),
-                    concurrency=concurrency,
-                ),
-                result_type=BatchOutput,
-                # How often a batch is begun says nothing of its items: workers come and go.
-                retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30)),
-                start_to_close_timeout=LONGEST_BATCH,
-                heartbeat_timeout=timedelta(seconds=self._options.heartbeat_timeout),
-                # A batch that is cancelled commits what it has before it ends.
-                cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-                summary=f"items {start:,}–{start + count - 1:,}",
-            )
+            output = await quick.outcome(self._begin(order, what))
         except (ActivityError, asyncio.CancelledError) as error:
-            if is_cancelled_exception(error):
-                self._put_back([[start, count]])
-            raise
+            if not is_cancelled_exception(error):
+                raise
+            # It may have committed before, and may do so yet: only a commit decides a key.
+            output = await self._begin(replace(order, pages=[], concurrency=0), f"seal {what}")
         finally:
             del self._in_flight[key]
         self._settle(count, output)
+
+    def _begin(self, order: BatchInput, what: str) -> workflow.ActivityHandle[BatchOutput]:
+        return workflow.start_activity(
+            wire.batch_activity(self._run.processor),
+            order,
+            result_type=BatchOutput,
+            # How often a batch is begun says nothing of its items: workers come and go.
+            retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30)),
+            start_to_close_timeout=LONGEST_BATCH,
+            heartbeat_timeout=timedelta(seconds=self._options.heartbeat_timeout),
+            # A batch that is cancelled commits what it has before it ends.
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            summary=what,
+        )
 
     def _settle(self, count: int, output: BatchOutput) -> None:
         self._totals += output.totals
         workflow.set_current_details(self._details())
         self._samples = (self._samples + output.samples)[:MAX_SAMPLES]
         self._put_back(output.more)
-        self._size = topology.grown_size(
-            self._size, output.totals.done, output.seconds, self._options, self._bytes_per_item
-        )
+        if output.totals.done:
+            self._pace = output.totals.done / max(output.seconds, 1e-6)
+        self._size = topology.grown_size(self._size, self._pace, self._options, self._bytes_per_item)
 
     def _stopping(self) -> bool:
         task = asyncio.current_task()
@@ -180,7 +188,7 @@ class PartitionWorkflow:
         piece = self._todo[0]
         remaining = sum(count for _, count in self._todo)
         size = topology.next_batch(
-            self._size, remaining, concurrency, len(self._concurrencies), self._options
+            self._size, self._pace, remaining, concurrency, len(self._concurrencies), self._options
         )
         start, count = piece[0], min(size, piece[1])
         if count == piece[1]:
@@ -221,6 +229,7 @@ class PartitionWorkflow:
                 todo=self._todo,
                 sequence=self._sequence,
                 size=self._size,
+                pace=self._pace,
                 totals=self._totals,
                 began=self._state.began,
                 executions=self._state.executions + 1,

@@ -43,7 +43,8 @@ async def cancel(
 
     The server keeps the order: a run whose workers are away carries it out when they are back.
     """
-    _confirm("cancel", runs, yes)
+    if not _confirmed("cancel", runs, yes):
+        return exits.ERROR
     seconds = DEFAULT_WAIT if wait is None else parse_duration(wait)
     from fanout import client as api
 
@@ -73,7 +74,8 @@ async def terminate(connection: Connection, runs: RunIds, reason: Reason = "", y
 
     Prefer `cancel`, which leaves a whole output behind.
     """
-    _confirm("terminate", runs, yes)
+    if not _confirmed("terminate", runs, yes):
+        return exits.ERROR
     from fanout import client as api
 
     code = exits.SUCCEEDED
@@ -86,18 +88,20 @@ async def terminate(connection: Connection, runs: RunIds, reason: Reason = "", y
     return code
 
 
-def _confirm(order: str, runs: list[str], yes: bool) -> None:
+def _confirmed(order: str, runs: list[str], yes: bool) -> bool:
     """Ask on a terminal.
 
     Raises:
-        UsageError: Nobody is there to ask, or the answer is no.
+        UsageError: Nobody is there to ask.
     """
     if yes:
-        return
+        return True
     if not say.is_interactive():
         raise UsageError(f"nobody is here to confirm: add --yes to {order} {', '.join(runs)}")
-    if not say.confirm(f"{order} {', '.join(runs)}?"):
-        raise typer.Abort
+    if say.confirm(f"{order} {', '.join(runs)}?"):
+        return True
+    say.note("nothing was done")
+    return False
 
 
 async def _each(runs: list[Run], order: str, reason: str) -> list[Run | None]:

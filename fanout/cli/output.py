@@ -71,9 +71,9 @@ async def failures(
         handle = api.get_run(client, run)
         rows = _limited(handle.rows("failures", ordered=True), limit)
         if as_json or not sys.stdout.isatty():
-            async for some in rows:
-                sys.stdout.buffer.write(b"\n".join(some) + b"\n")
-            sys.stdout.buffer.flush()
+            with say.stdout() as out:
+                async for some in rows:
+                    out.write(b"\n".join(some) + b"\n")
             return exits.SUCCEEDED
         shown = [json.loads(row) async for some in rows for row in some]
     if not shown:
@@ -170,8 +170,8 @@ def _one_line(text: str, longest: int = 200) -> str:
 @contextlib.contextmanager
 def _opened(file: str) -> Iterator[IO[bytes]]:
     if file == STDOUT:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        with say.stdout() as out:
+            yield out
         return
     # Written beside and renamed: a file of that name is whole, or not there.
     target = Path(file)

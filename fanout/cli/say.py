@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,8 +43,24 @@ def error(text: str) -> None:
 
 def data(value: object) -> None:
     """Print one value as a line of JSON on stdout."""
-    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False) + "\n")
+    with stdout() as out:
+        out.write(json.dumps(value, default=_plain, ensure_ascii=False).encode() + b"\n")
+
+
+@contextlib.contextmanager
+def stdout() -> Iterator[IO[bytes]]:
+    """Give stdout for bytes, whole or with an error.
+
+    Under PYTHONUNBUFFERED Python's own is a raw file: it writes short, silently, when the reader leaves meanwhile.
+    """
     sys.stdout.flush()
+    try:
+        number = sys.stdout.fileno()
+    except OSError:  # it has been replaced by something in memory
+        yield sys.stdout.buffer
+        return
+    with open(number, "wb", closefd=False) as out:
+        yield out
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> None:

@@ -42,6 +42,7 @@ class Branch:
         self._shape = shape
         self._level = level
         self._children = 0
+        self._winding_up = False
         self._lock = asyncio.Lock()
         live = topology.live_children(shape, level, concurrency, items)
         self._shares = topology.divide(concurrency, live)
@@ -63,6 +64,7 @@ class Branch:
         try:
             await asyncio.gather(*tasks)
         except BaseException as error:
+            self._winding_up = True
             failures = await quick.wind_up(tasks)
             if failures:
                 raise as_failure(failures[0]) from None
@@ -92,7 +94,7 @@ class Branch:
 
     async def _slot(self, share: int, next_span: NextSpan) -> None:
         task = asyncio.current_task()
-        while task is None or not task.cancelling():
+        while not (self._winding_up or (task is not None and task.cancelling())):
             async with self._lock:
                 # One at a time, so that children are numbered in the order of their items.
                 rest = self._shape.takes_the_rest(self._children)
@@ -124,7 +126,7 @@ class Branch:
                 static_details=f"{span.count:,} items of run `{self.run_ref.run_id}`, at most {share:,} in flight",
             )
             self.live.add(child_id)
-            output: BranchOutput = await child
+            output: BranchOutput = await quick.outcome(child)
         except (ChildWorkflowError, asyncio.CancelledError) as error:
             if is_cancelled_exception(error):
                 self._not_run += span.count

@@ -27,7 +27,7 @@ STAGED_BYTES = 64 * 1024 * 1024
 class Items(Reader):
     """Items are the values of an iterable: anything that JSON, pydantic or a dataclass can express.
 
-    Fewer than 64 KiB of items travel inside the run's own input; more are staged to the store when the run starts, in
+    Less than 48 KiB of JSON travels inside the run's own input; more is staged to the store when the run starts, in
     bounded memory.
 
     Args:

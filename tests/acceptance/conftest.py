@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from tests.conftest import TestServer
@@ -127,6 +128,23 @@ def wait_for(
     while not condition():
         assert time.monotonic() < deadline, f"waited {within:g} s in vain: {explain()}"
         time.sleep(0.05)
+
+
+def on_terminal(project: Project, *words: str) -> tuple[str, int]:
+    """Run the command to its end on a terminal with colours, and return what it showed, and its exit code."""
+    terminal = pexpect.spawn(
+        COMMAND,
+        list(words),
+        cwd=str(project.folder),
+        env={name: value for name, value in project.environment.items() if name != "NO_COLOR"},
+        encoding="utf-8",
+        dimensions=(30, 100),
+        timeout=60,
+    )
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus is not None, f"ended by signal {terminal.signalstatus}"
+    return terminal.before or "", terminal.exitstatus
 
 
 def plain(text: str) -> str:

@@ -35,7 +35,7 @@ def test_ctrl_c_stops_everything_and_the_run_goes_on_later(empty: Project) -> No
         COMMAND,
         typed,
         cwd=str(empty.folder),
-        env=empty.environment,  # type: ignore[arg-type]
+        env=empty.environment,
         encoding="utf-8",
         dimensions=(30, 160),
         timeout=60,
@@ -65,7 +65,7 @@ def test_a_killed_command_leaves_nothing_that_the_next_one_cannot_use(empty: Pro
 
 
 def test_dev_prints_its_addresses_serves_the_folder_and_stops_on_ctrl_c(empty: Project) -> None:
-    from fanout.devserver import free_port
+    from fanout.ports import free_port
 
     port, ui_port = str(free_port()), str(free_port())
     process = empty.spawn("dev", "--port", port, "--ui-port", ui_port)

@@ -7,7 +7,7 @@ import subprocess
 
 import pexpect
 
-from tests.acceptance.conftest import COMMAND, Project, wait_for
+from tests.acceptance.conftest import COMMAND, Project, on_terminal, wait_for
 
 
 def started(project: Project, run_id: str, *words: str) -> None:
@@ -108,14 +108,7 @@ def test_one_item_is_shown_with_all_that_is_known_of_it(project: Project, run_id
 def test_failures_are_a_table_for_a_person(project: Project, run_id: str) -> None:
     project.worker()
     assert project.fanout("run", "jobs:picky", "1..20", "--id", run_id).returncode == 3
-    shown, code = pexpect.run(
-        f"{COMMAND} failures {run_id}",
-        cwd=str(project.folder),
-        env=project.environment,  # type: ignore[arg-type]
-        encoding="utf-8",
-        withexitstatus=True,
-        timeout=40,
-    )
+    shown, code = on_terminal(project, "failures", run_id)
     assert code == 0
     assert "INDEX" in shown
     assert "ValueError: 10 is round" in shown
@@ -163,12 +156,12 @@ def test_terminate_ends_runs_at_once_without_workers(project: Project, run_id: s
 
 def test_a_person_is_asked_before_a_run_is_terminated(project: Project, run_id: str) -> None:
     started(project, run_id, "jobs:double", "1..10")
-    for answer, code in (("n", 130), ("y", 0)):
+    for answer, code in (("n", 1), ("y", 0)):
         terminal = pexpect.spawn(
             COMMAND,
             ["terminate", run_id],
             cwd=str(project.folder),
-            env=project.environment,  # type: ignore[arg-type]
+            env=project.environment,
             encoding="utf-8",
             timeout=40,
         )

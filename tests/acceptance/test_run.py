@@ -8,7 +8,7 @@ import re
 import pexpect
 import pytest
 
-from tests.acceptance.conftest import COMMAND, Project, plain, wait_for
+from tests.acceptance.conftest import COMMAND, Project, on_terminal, plain, wait_for
 
 
 def test_a_run_that_succeeds_ends_with_its_numbers_and_exit_code_0(project: Project, run_id: str) -> None:
@@ -118,7 +118,7 @@ def test_ctrl_c_detaches_and_says_how_to_come_back(project: Project, run_id: str
         COMMAND,
         ["run", "jobs:gated", "1..50", "--id", run_id],
         cwd=str(project.folder),
-        env=project.environment,  # type: ignore[arg-type]
+        env=project.environment,
         encoding="utf-8",
         dimensions=(30, 100),
         timeout=40,
@@ -136,14 +136,7 @@ def test_ctrl_c_detaches_and_says_how_to_come_back(project: Project, run_id: str
 
 def test_a_terminal_gets_a_bar_that_ends_full(project: Project, run_id: str) -> None:
     project.worker()
-    shown, code = pexpect.run(
-        f"{COMMAND} run jobs:picky 1..100 --id {run_id}",
-        cwd=str(project.folder),
-        env={name: value for name, value in project.environment.items() if name != "NO_COLOR"},  # type: ignore[arg-type]
-        encoding="utf-8",
-        withexitstatus=True,
-        timeout=40,
-    )
+    shown, code = on_terminal(project, "run", "jobs:picky", "1..100", "--id", run_id)
     assert code == 3
     assert "\x1b[" in shown
     assert "100 / 100 items (100 %)" in plain(shown)

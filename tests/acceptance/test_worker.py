@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,9 +57,8 @@ def test_processes_end_when_their_supervisor_is_killed(project: Project) -> None
 
 def is_alive(pid: int) -> bool:
     try:
-        with open(f"/proc/{pid}/stat") as stat:
-            # An orphan that has ended may stay a zombie where nobody reaps.
-            return re.sub(r".*\) ", "", stat.read())[0] != "Z"
+        # An orphan that has ended may stay a zombie where nobody reaps.
+        return re.sub(r".*\) ", "", Path(f"/proc/{pid}/stat").read_text())[0] != "Z"
     except FileNotFoundError:
         return False
 

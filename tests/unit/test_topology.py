@@ -123,12 +123,13 @@ def test_a_partition_continues_as_new_well_below_the_limit_of_a_history(
     size=st.integers(1, topology.LARGEST_BATCH),
     concurrency=st.integers(1, 1000),
     batches=st.integers(1, 500),
+    pace=st.floats(0, 10**9),
     chosen=options,
 )
 def test_a_batch_takes_at_least_one_item_and_never_more_than_remain(
-    remaining: int, size: int, concurrency: int, batches: int, chosen: Options
+    remaining: int, size: int, concurrency: int, batches: int, pace: float, chosen: Options
 ) -> None:
-    taken = topology.next_batch(size, remaining, concurrency, batches, chosen)
+    taken = topology.next_batch(size, pace, remaining, concurrency, batches, chosen)
     assert 1 <= taken <= remaining
     if chosen.batch_size is not None:
         assert taken <= chosen.batch_size
@@ -136,28 +137,43 @@ def test_a_batch_takes_at_least_one_item_and_never_more_than_remain(
 
 @given(
     size=st.integers(1, topology.LARGEST_BATCH),
-    done=st.integers(0, topology.LARGEST_BATCH),
-    seconds=st.floats(0, 10**6),
+    pace=st.floats(0, 10**12),
     chosen=options,
     bytes_per_item=st.floats(0, 10**9),
 )
 def test_a_batch_stays_within_its_bounds_however_long_the_last_one_took(
-    size: int, done: int, seconds: float, chosen: Options, bytes_per_item: float
+    size: int, pace: float, chosen: Options, bytes_per_item: float
 ) -> None:
-    grown = topology.grown_size(size, done, seconds, chosen, bytes_per_item)
+    grown = topology.grown_size(size, pace, chosen, bytes_per_item)
     assert 1 <= grown <= max(size, topology.LARGEST_BATCH)
-    if chosen.batch_size is None and done and bytes_per_item * grown > chosen.max_batch_bytes:
+    if chosen.batch_size is None and pace and bytes_per_item * grown > chosen.max_batch_bytes:
         assert grown == 1
 
 
 def test_quick_items_soon_get_the_largest_batches() -> None:
     size = topology.first_size(Options(), 60)
-    assert topology.grown_size(size, size, 0.01, Options(), 60) == topology.LARGEST_BATCH
+    assert topology.grown_size(size, 100_000, Options(), 60) == topology.LARGEST_BATCH
 
 
 def test_slow_items_get_batches_of_about_batch_seconds() -> None:
-    chosen = Options(batch_seconds=10)
-    assert topology.grown_size(1000, 40, 20.0, chosen, 60) == 20
+    assert topology.grown_size(1000, 2.0, Options(batch_seconds=10), 60) == 20
+
+
+@pytest.mark.parametrize("items", [100, 300, 1000])
+def test_a_small_set_begins_with_all_of_max_concurrency_in_flight(items: int) -> None:
+    chosen = Options(max_concurrency=100)
+    shape = topology.plan(items, chosen)
+    slots = topology.window(shape.batch_concurrency, 100, items)
+    remaining, begun = items, 0
+    for slot in slots:
+        taken = topology.next_batch(topology.FIRST_BATCH, 0.0, remaining, slot, len(slots), chosen)
+        remaining -= taken
+        begun += min(slot, taken)
+    assert begun == 100
+
+
+def test_the_last_batches_of_quick_items_are_not_made_small() -> None:
+    assert topology.next_batch(20_000, 200_000, 30_000, 10, 5, Options()) == 20_000
 
 
 @given(st.integers(1, 10**6), st.integers(1, 1000))
