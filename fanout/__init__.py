@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from fanout.plugin import Plugin
     from fanout.processors import Processor, processor
     from fanout.readers import Csv, Items, JsonLines, Range, Reader
-    from fanout.run import Run, RunInfo
+    from fanout.run import Run
+    from fanout.runinfo import RunInfo
     from fanout.session import local
 
 __all__ = [
@@ -105,7 +106,8 @@ _HOMES = {
     "plugin": ["Plugin"],
     "processors": ["Processor", "processor"],
     "readers": ["Csv", "Items", "JsonLines", "Range", "Reader"],
-    "run": ["Run", "RunInfo"],
+    "run": ["Run"],
+    "runinfo": ["RunInfo"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -22,7 +22,8 @@ from fanout.options import check, from_environment
 from fanout.plugin import Plugin
 from fanout.processors import Processor, as_processor
 from fanout.readers import Items, Reader
-from fanout.run import Run, RunInfo, read_info
+from fanout.run import Run
+from fanout.runinfo import RunInfo, read_info, refused
 from fanout.storage.layout import check_run_id, staged_path
 from fanout.storage.reading import load_manifest
 from fanout.storage.roots import to_url
@@ -63,7 +64,7 @@ async def connect(
     try:
         return await Client.connect(**found, plugins=[plugin or Plugin()])
     except (RuntimeError, RPCError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = "connection refused" if "refused" in str(error) else str(error).partition("\n")[0]
         raise NoServer(
             f"no Temporal server answers at {found['target_host']} ({reason}); "
             "start one with `fanout dev`, or say where it is with --address or TEMPORAL_ADDRESS"
@@ -135,7 +136,7 @@ async def start(
         previous=previous,
     )
     own_queue = None if isinstance(wanted, str) else wanted.task_queue
-    queue = task_queue or own_queue or os.environ.get("FANOUT_TASK_QUEUE") or DEFAULT_TASK_QUEUE
+    queue = task_queue or own_queue or default_task_queue()
     try:
         handle = await client.start_workflow(
             wire.RUN_WORKFLOW,
@@ -160,7 +161,7 @@ async def start(
             return get_run(client, run_id)
         raise RunExists(_taken(run_id, if_exists)) from None
     except RPCError as error:
-        raise NoServer(f"the Temporal server did not accept the run: {error.message}") from None
+        raise refused(error, f"run {run_id!r} was not started") from None
     return Run(client, run_id, execution=handle.first_execution_run_id)
 
 
@@ -226,6 +227,11 @@ async def map(
     result = await run.result()
     result.raise_for_failures()
     return [row async for row in run.results(ordered=True)]
+
+
+def default_task_queue() -> str:
+    """Return the queue of runs that name none, nor does their processor: `FANOUT_TASK_QUEUE`, else `"fanout"`."""
+    return os.environ.get("FANOUT_TASK_QUEUE") or DEFAULT_TASK_QUEUE
 
 
 def _as_reader(given: Reader | Iterable[Any] | AsyncIterable[Any]) -> Reader:

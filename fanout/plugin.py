@@ -14,7 +14,7 @@ from temporalio.plugin import SimplePlugin
 from temporalio.worker import Worker, WorkerConfig, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from fanout.children.partition import PartitionWorkflow
+from fanout.children.workflow import PartitionWorkflow
 from fanout.parent.group import GroupWorkflow
 from fanout.parent.root import RunWorkflow
 from fanout.processors import Processor, activity_name, registered
@@ -101,7 +101,10 @@ class Plugin(SimplePlugin):
 
     async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:
         """See base class."""
-        owners = [getattr(function, "__self__", None) for function in worker.config(active_config=True)["activities"]]
+        owners = [
+            getattr(function, "__self__", None)
+            for function in worker.config(active_config=True)["activities"]
+        ]
         mine = [
             bench
             for bench in self._benches
@@ -124,7 +127,7 @@ class Plugin(SimplePlugin):
             # A worker started in the root folder of a container must not serve all of it.
             if here != Path(here.anchor):
                 given = [*given, here]
-        return [self.store, *(to_url(root) for root in given)]
+        return list(dict.fromkeys([self.store, *(to_url(root) for root in given)]))
 
 
 def _without_needless_imports(existing: WorkflowRunner | None) -> WorkflowRunner:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import typing
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
+import typing_extensions
 from pydantic import (
     ConfigDict,
     PydanticSchemaGenerationError,
@@ -360,12 +362,24 @@ def _element_of_output(annotation: Any) -> Any:
 
 def _adapter(annotation: Any, what: str) -> TypeAdapter[Any]:
     try:
-        return TypeAdapter(annotation)
+        return TypeAdapter(_readable(annotation))
     except (PydanticSchemaGenerationError, PydanticUserError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(
             f"{what} is annotated {annotation!r}, which cannot be read from or written to JSON: {reason}"
         ) from None
+
+
+def _readable(annotation: Any) -> Any:
+    """Return an annotation that pydantic reads: before Python 3.12 it refuses `typing`'s own TypedDict."""
+    if sys.version_info >= (3, 12) or not typing.is_typeddict(annotation):
+        return annotation
+    hints = typing.get_type_hints(annotation, include_extras=True)
+    wrap = {True: typing.Required, False: typing.NotRequired}
+    fields = {
+        name: wrap[name in annotation.__required_keys__][_readable(hint)] for name, hint in hints.items()
+    }
+    return typing_extensions.TypedDict(annotation.__name__, fields)  # type: ignore[operator]
 
 
 __all__ = ["Processor", "activity_name", "as_processor", "find", "processor", "registered"]

@@ -12,6 +12,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 R = TypeVar("R")
+Child = TypeVar("Child", bound="asyncio.Task[Any]")
 
 LONGEST = timedelta(hours=12)
 HEARTBEAT = timedelta(seconds=60)
@@ -30,6 +31,19 @@ async def to_the_end(work: Coroutine[Any, Any, R]) -> R:
         if task.cancelled():
             raise
         return await task
+
+
+async def begin(starting: Coroutine[Any, Any, Child]) -> Child:
+    """Start a child workflow; a cancellation meanwhile is passed on once there is a child to cancel.
+
+    Cut off in that moment, the child would live on unknown to its parent.
+    """
+    task = asyncio.create_task(starting)
+    try:
+        await workflow.wait([task])
+    except asyncio.CancelledError:
+        (await task).cancel()
+    return await task
 
 
 async def outcome(handle: asyncio.Task[R]) -> R:

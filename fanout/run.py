@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from pydantic_core import from_json
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import (
     Client,
-    WorkflowExecution,
-    WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
     WorkflowQueryFailedError,
@@ -27,47 +21,16 @@ from temporalio.exceptions import ApplicationError, CancelledError, TerminatedEr
 from temporalio.service import RPCError, RPCStatusCode
 
 from fanout import wire
-from fanout.errors import NoServer, NoWorker, RunFailed, RunNotFound
+from fanout.errors import NoWorker, RunFailed, RunNotFound
 from fanout.models import Failure, ItemResult, Progress, RunResult, Status, Totals
-from fanout.storage.layout import output_url
-from fanout.storage.reading import chunks, find_key, find_row, load_manifest
+from fanout.runinfo import RunInfo, count_pollers, read_info, refused, web_base
+from fanout.storage.reading import chunks, committed, find_key, find_row, load_manifest
 from fanout.storage.stores import open_store
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 QUERY_TIMEOUT = timedelta(seconds=5)
-POLLED_LATELY = 60.0
-"""Seconds; pollers wait up to a minute for a task, and the server remembers them for five."""
-
-
-@dataclass(frozen=True)
-class RunInfo:
-    """What the server knows of a run without asking its workers.
-
-    Attributes:
-        id: The run's id.
-        status: What it is doing, or how it ended.
-        processor: Registered name.
-        task_queue: Where its workers poll.
-        started: When.
-        closed: When it ended; None while it runs.
-        output: URL of its output.
-        execution: First execution id of its root workflow.
-        items: How many items it had, once it has ended.
-        failed: How many of them failed.
-    """
-
-    id: str
-    status: Status
-    processor: str
-    task_queue: str
-    started: datetime
-    closed: datetime | None
-    output: str
-    execution: str
-    items: int | None = None
-    failed: int | None = None
 
 
 class Run:
@@ -91,7 +54,7 @@ class Run:
     @property
     def web_url(self) -> str | None:
         """Address of the run in Temporal Web, where that is known: see `FANOUT_WEB_URL`."""
-        base = _web_base(self.client.service_client.config.target_host)
+        base = web_base(self.client.service_client.config.target_host)
         if base is None:
             return None
         path = (
@@ -246,6 +209,31 @@ class Run:
         """
         await self._asked(self._handle().terminate(reason=reason))
 
+    async def trouble(self) -> str | None:
+        """Return why batches of the run are being repeated, by the last failure the server knows of; None if none is.
+
+        Items that fail are no trouble: this is about workers and stores.
+        """
+        waiting, known = [self.id], {self.id}
+        while waiting:
+            asked = (self.client.get_workflow_handle(name).describe() for name in waiting)
+            found = [
+                d
+                for d in await asyncio.gather(*asked, return_exceptions=True)
+                if not isinstance(d, BaseException)
+            ]
+            for description in found:
+                for pending in description.raw_description.pending_activities:
+                    if pending.HasField("last_failure"):
+                        return (
+                            f"{pending.activity_type.name} is being repeated (attempt {pending.attempt}): "
+                            f"{pending.last_failure.message}"
+                        )
+            children = {c.workflow_id for d in found for c in d.raw_description.pending_children} - known
+            known |= children
+            waiting = sorted(children)
+        return None
+
     async def pollers(self) -> int:
         """Return how many workers polled the run's task queue within the last minute."""
         info = await self.info()
@@ -270,17 +258,18 @@ class Run:
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise RunNotFound(
-                    f"no run {self.id!r} that could do this in namespace {self.client.namespace!r}: "
-                    "it never was, has ended, or is past the server's retention; see `fanout list`"
+                    f"no run {self.id!r} in namespace {self.client.namespace!r}, or it has ended already: "
+                    "see `fanout list`"
                 ) from None
-            raise NoServer(f"the Temporal server did not answer: {error.message}") from None
+            raise refused(error, f"nothing is known of run {self.id!r}") from None
 
     async def _nodes(self, info: RunInfo) -> list[wire.NodeProgress]:
         """Return the progress of the root and of all live nodes below it, the root first."""
+        # Asked first: the server holds a query that nobody answers for many seconds.
+        if not await count_pollers(self.client, info.task_queue):
+            raise NoWorker(f"no worker polls {info.task_queue!r}: start one with `fanout worker …`")
         root = await self._node(self.id)
         if root is None:
-            if not await count_pollers(self.client, info.task_queue):
-                raise NoWorker(f"no worker polls {info.task_queue!r}: start one with `fanout worker …`")
             raise NoWorker(
                 f"the workers that poll {info.task_queue!r} do not answer for {self.id!r} just now"
             )
@@ -308,7 +297,10 @@ class Run:
         result = await self._known_result()
         seconds = ((info.closed or info.started) - info.started).total_seconds()
         if result is None:
-            return Progress(status=info.status, seconds=seconds)
+            totals = await committed(open_store(info.output))
+            return Progress(
+                status=info.status, succeeded=totals.succeeded, failed=totals.failed, seconds=seconds
+            )
         return Progress(
             status=info.status,
             total=result.items,
@@ -345,68 +337,9 @@ class Run:
         return max(0.0, (done - last[1]) / (now - last[0]))
 
 
-async def read_info(execution: WorkflowExecution) -> RunInfo:
-    """Return what the server's description of a root workflow says of its run."""
-    memo = await execution.memo()
-    raw = execution.raw_info
-    first = raw.first_run_id or execution.run_id
-    status = {
-        WorkflowExecutionStatus.RUNNING: Status.RUNNING,
-        WorkflowExecutionStatus.COMPLETED: Status.SUCCEEDED,
-        WorkflowExecutionStatus.CANCELED: Status.CANCELED,
-        WorkflowExecutionStatus.TERMINATED: Status.TERMINATED,
-    }.get(execution.status or WorkflowExecutionStatus.FAILED, Status.FAILED)
-    if status is Status.SUCCEEDED:
-        status = Status(memo.get(wire.STATUS_MEMO, status))
-    return RunInfo(
-        id=execution.id,
-        status=status,
-        processor=memo.get(wire.PROCESSOR_MEMO, ""),
-        task_queue=execution.task_queue,
-        started=execution.start_time,
-        closed=execution.close_time,
-        output=output_url(memo.get(wire.STORE_MEMO, ""), execution.id, first),
-        execution=first,
-        items=memo.get(wire.ITEMS_MEMO),
-        failed=memo.get(wire.FAILED_MEMO),
-    )
-
-
-async def count_pollers(client: Client, task_queue: str) -> int:
-    """Return how many workers polled a task queue for workflows within the last minute."""
-    answer = await client.workflow_service.describe_task_queue(
-        DescribeTaskQueueRequest(
-            namespace=client.namespace,
-            task_queue=TaskQueue(name=task_queue),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-        )
-    )
-    now = time.time()
-    return len(
-        {
-            poller.identity
-            for poller in answer.pollers
-            if now - poller.last_access_time.seconds < POLLED_LATELY
-        }
-    )
-
-
 def _result_of(error: ApplicationError) -> RunResult | None:
     if error.type != wire.RUN_FAILED or not error.details:
         return None
     details = dict(error.details[0])
     details["status"] = Status(details["status"])
     return replace(RunResult(**details))
-
-
-def _web_base(target: str) -> str | None:
-    said = os.environ.get("FANOUT_WEB_URL")
-    if said:
-        return said.rstrip("/")
-    host, _, port = target.rpartition(":")
-    if host in ("localhost", "127.0.0.1", "[::1]") and port.isdigit():
-        # The development server serves its pages a thousand ports above.
-        return f"http://{host}:{int(port) + 1000}"
-    if host.endswith(".tmprl.cloud"):
-        return "https://cloud.temporal.io"
-    return None

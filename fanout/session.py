@@ -10,7 +10,7 @@ from typing import Any
 
 from temporalio.client import Client
 
-from fanout.client import DEFAULT_TASK_QUEUE, connect
+from fanout.client import default_task_queue
 from fanout.devserver import start_dev_server
 from fanout.plugin import Plugin
 from fanout.processors import Processor, as_processor
@@ -43,14 +43,17 @@ async def local(
         NoServer: There is no `temporal` command; the text says how to get one.
     """
     plugin = Plugin([as_processor(made) for made in processors] if processors else None, store=store)
+    queues = {made.task_queue or default_task_queue() for made in plugin.processors.values()}
     async with await start_dev_server(db=db) as server:
-        client = await connect(server.address, plugin=plugin)
+        # Not `connect`: what the environment says of namespaces and keys is about another server.
+        client = await Client.connect(server.address, namespace=server.namespace, plugins=[plugin])
         stop = asyncio.Event()
-        worker = asyncio.create_task(
-            run_worker(client, DEFAULT_TASK_QUEUE, stop=stop, shutdown_timeout=SHUTDOWN_TIMEOUT)
-        )
+        workers = [
+            asyncio.create_task(run_worker(client, queue, stop=stop, shutdown_timeout=SHUTDOWN_TIMEOUT))
+            for queue in queues | {default_task_queue()}
+        ]
         try:
             yield client
         finally:
             stop.set()
-            await worker
+            await asyncio.gather(*workers)

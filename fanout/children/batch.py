@@ -177,7 +177,7 @@ async def _beating(window: Window) -> AsyncIterator[None]:
     async def beat() -> None:
         while True:
             # A batch that is shorter pays for none.
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await asyncio.sleep(min(HEARTBEAT_SECONDS, window.book.options.heartbeat_timeout / 4))
             activity.heartbeat({"in_flight": window.in_flight})
 
     async def hand_back() -> None:

@@ -260,7 +260,8 @@ def _describe(error: ValidationError) -> str:
         if problem["type"] == "json_invalid":
             lines.append(f"not valid JSON: {problem['msg'].removeprefix('Invalid JSON: ')}")
             continue
-        shown = "" if isinstance(given, dict | list) else f" (got {str(given)[:100]!r})"
+        got = "null" if given is None else repr(str(given)[:100])
+        shown = "" if isinstance(given, dict | list) else f" (got {got})"
         lines.append(f"{where}: {problem['msg']}{shown}" if where else f"{problem['msg']}{shown}")
     if len(problems) > 3:
         lines.append(f"and {len(problems) - 3} more")

@@ -1,4 +1,4 @@
-"""The partition workflow: keeps a sliding window of batches in flight over its range of items."""
+"""A partition: keeps a sliding window of batches in flight over its range of items. Code for workflows."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from pydantic import ValidationError
-
     from fanout import quick, topology, wire
-    from fanout.errors import FanoutError
     from fanout.models import Page, PartitionTime, Totals, cut
     from fanout.options import Options
     from fanout.storage.layout import batch_key
@@ -39,12 +36,15 @@ HISTORY_BYTES = 8 * 1024 * 1024
 """Far below the 50 MiB at which Temporal terminates; a fifth of it is already slow to load."""
 
 
-@workflow.defn(name=wire.PARTITION_WORKFLOW, failure_exception_types=[FanoutError, ValidationError])
-class PartitionWorkflow:
-    """One contiguous range of items."""
+class Partition:
+    """One contiguous range of items, inside the workflow that takes care of it.
 
-    @workflow.init
-    def __init__(self, branch: BranchInput) -> None:
+    Args:
+        branch: The range, and what was carried over from before.
+        endless: Whether it must not continue as new; for a range that is sure to fit one history.
+    """
+
+    def __init__(self, branch: BranchInput, *, endless: bool = False) -> None:
         self._branch = branch
         self._run = branch.run
         self._options = Options(**branch.run.options)
@@ -69,25 +69,31 @@ class PartitionWorkflow:
         self._limit = topology.history_limit(self._options, len(self._concurrencies))
         self._in_flight: dict[str, int] = {}
         self._draining = False
+        self._endless = endless
 
-    @workflow.run
-    async def run(self, branch: BranchInput) -> BranchOutput:
-        """Run the range to its end, continuing as new as often as it takes."""
+    async def run(self) -> BranchInput | BranchOutput:
+        """Run the range until it is published, or until the history is long enough.
+
+        Returns:
+            What came of the range; or, with nothing in flight, what to continue as new with.
+        """
         canceled = await self._run_window()
         if self._draining and self._todo and not canceled:
-            await workflow.wait_condition(workflow.all_handlers_finished)
-            workflow.continue_as_new(self._carried_over())
-        seconds = workflow.time() - self._state.began
-        await self._publish(seconds)
+            return self._carried_over()
+        await self._publish()
+        return self.output()
+
+    def output(self) -> BranchOutput:
+        """Return what came of the range so far."""
+        seconds = round(workflow.time() - self._state.began, 3)
         return BranchOutput(
-            items=branch.count,
+            items=self._branch.count,
             totals=self._totals,
             not_run=sum(count for _, count in self._todo),
             partitions=1,
-            slowest=[PartitionTime(self._number, branch.count, round(seconds, 3))],
+            slowest=[PartitionTime(self._number, self._branch.count, seconds)],
         )
 
-    @workflow.query(name=wire.PROGRESS_QUERY)
     def progress(self) -> NodeProgress:
         """Return the settled numbers of this partition."""
         return NodeProgress(
@@ -237,7 +243,8 @@ class PartitionWorkflow:
             ),
         )
 
-    async def _publish(self, seconds: float) -> None:
+    async def _publish(self) -> None:
+        seconds = workflow.time() - self._state.began
         order = PublishInput(
             output=self._run.output,
             nonce=self._run.nonce,

@@ -17,8 +17,8 @@ from fanout.children.window import LONGEST_TICK, Window
 from fanout.iteminfo import Info, current
 
 FIRST_TICK = 0.001
-QUICK = 5
-"""Items a slot ends in one tick that make a further thread useless: it would only fight for the interpreter."""
+QUICK = 5000
+"""Items a slot ends in a second that make a further thread useless: it would only fight for the interpreter."""
 
 
 class _Slot:
@@ -71,6 +71,7 @@ class ThreadWindow(Window):
         self._pace = FIRST_TICK
         self._ended = 0
         self._seen = 0
+        self._looked = 0.0
 
     async def halt(self) -> None:
         """See base class."""
@@ -100,9 +101,11 @@ class ThreadWindow(Window):
                 for position in slot.positions:
                     self._failed(position, error)
             ended, self._seen = self._ended - self._seen, self._ended
+            elapsed = now - self._looked if self._looked else FIRST_TICK
+            self._looked = now
             room = min(max(self._open, 1), self.limit - self._open)
         self._pace = min(2 * self._pace, LONGEST_TICK)
-        if not self.stopping and not self._exhausted and (overdue or ended < QUICK * self._open):
+        if not self.stopping and not self._exhausted and (overdue or ended < QUICK * self._open * elapsed):
             for _ in range(room):
                 self._start(self._source)
 

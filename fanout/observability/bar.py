@@ -17,7 +17,7 @@ from fanout.models import Progress, RunResult, Status
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from fanout.run import RunInfo
+    from fanout.runinfo import RunInfo
 
 TICK = 0.25
 """Seconds between two drawings."""

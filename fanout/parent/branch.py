@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, is_cancelled_exception
+from temporalio.workflow import ChildWorkflowHandle
 
 from fanout import quick, topology, wire
 from fanout.models import PartitionTime, Totals, plain
@@ -110,7 +112,7 @@ class Branch:
         self._items += span.count
         noun = "partition" if level == 0 else "group"
         try:
-            child = await workflow.start_child_workflow(
+            starting: Coroutine[Any, Any, ChildWorkflowHandle[Any, Any]] = workflow.start_child_workflow(
                 kind,
                 BranchInput(
                     run=self.run_ref,
@@ -125,6 +127,7 @@ class Branch:
                 static_summary=f"{noun} {number:,}: items {span.start:,}–{span.end - 1:,}",
                 static_details=f"{span.count:,} items of run `{self.run_ref.run_id}`, at most {share:,} in flight",
             )
+            child = await quick.begin(starting)
             self.live.add(child_id)
             output: BranchOutput = await quick.outcome(child)
         except (ChildWorkflowError, asyncio.CancelledError) as error:

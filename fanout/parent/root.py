@@ -12,12 +12,14 @@ with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
     from fanout import quick, topology, wire
+    from fanout.children.partition import Partition
     from fanout.errors import FanoutError
     from fanout.models import RunResult, Status, Totals
     from fanout.options import Options
     from fanout.parent.branch import Branch, as_failure
     from fanout.parent.tiler import Span, Tiler
     from fanout.wire import (
+        BranchInput,
         BranchOutput,
         FinalizeInput,
         NodeProgress,
@@ -28,7 +30,7 @@ with workflow.unsafe.imports_passed_through():
     )
 
 SMALL = 1000
-"""Items of a run whose planning and finishing are quick enough for local activities."""
+"""Items of a run that needs no child workflow: its whole history stays within a fraction of the limit."""
 
 LOOK_AHEAD = 2
 """Children's worth of items that planning stays ahead of the tree."""
@@ -42,7 +44,7 @@ class RunWorkflow:
     def __init__(self, order: RunInput) -> None:
         self._order = order
         self._tiler = Tiler()
-        self._branch: Branch | None = None
+        self._below: Branch | Partition | None = None
         self._cursor: dict[str, object] | None = None
         self._step = 0
         self._seen = 0
@@ -58,7 +60,7 @@ class RunWorkflow:
         Raises:
             ApplicationError: The run failed; its type is `RunFailed`, and its details hold the `RunResult`.
         """
-        began = workflow.time()
+        began = workflow.info().start_time.timestamp()
         try:
             result = self._result(await self._run_tree(), began)
             await quick.to_the_end(self._finalize(result))
@@ -85,9 +87,11 @@ class RunWorkflow:
     @workflow.query(name=wire.PROGRESS_QUERY)
     def progress(self) -> NodeProgress:
         """Return the settled numbers of the run, and the root's live children."""
-        if self._branch is None:
+        if self._below is None:
             return NodeProgress(total=self._total, planned=False, totals=Totals())
-        return self._branch.progress(self._total, self._tiler.complete)
+        if isinstance(self._below, Partition):
+            return self._below.progress()
+        return self._below.progress(self._total, self._tiler.complete)
 
     # ---- planning
 
@@ -108,19 +112,32 @@ class RunWorkflow:
             batch_concurrency=shape.batch_concurrency,
             first=self._order.source.skip,
         )
-        self._branch = Branch(
-            run,
-            shape,
-            level=shape.levels,
-            concurrency=options.max_concurrency,
-            items=self._total,
+        if (
+            self._total <= min(SMALL, shape.partition_size)
+            and self._tiler.complete
+            and options.history_limit is None
+        ):
+            # A child workflow would cost such a run more than all of its items.
+            return await self._run_alone(run, options)
+        self._below = Branch(
+            run, shape, level=shape.levels, concurrency=options.max_concurrency, items=self._total
         )
         planner = asyncio.create_task(self._plan_ahead())
         try:
-            return await self._branch.run(self._next_span)
+            return await self._below.run(self._next_span)
         finally:
             planner.cancel()
             await asyncio.gather(planner, return_exceptions=True)
+
+    async def _run_alone(self, run: RunRef, options: Options) -> BranchOutput:
+        """Run the only partition inside the root."""
+        span = self._tiler.take(SMALL)
+        if span is None:
+            return BranchOutput(items=0, totals=Totals())
+        branch = BranchInput(run, -1, span.start, span.count, span.pages, options.max_concurrency)
+        self._below = partition = Partition(branch, endless=True)
+        ended = await partition.run()
+        return partition.output() if isinstance(ended, BranchInput) else ended
 
     async def _plan(self) -> PlanOutput:
         """Fetch the next page into the tiler."""
@@ -172,9 +189,9 @@ class RunWorkflow:
     # ---- the ends
 
     def _so_far(self) -> BranchOutput:
-        if self._branch is None:
+        if self._below is None:
             return BranchOutput(items=0, totals=Totals())
-        return self._branch.output()
+        return self._below.output()
 
     def _result(self, output: BranchOutput, began: float) -> RunResult:
         totals = output.totals

@@ -127,6 +127,9 @@ class Reader(ABC):
             SourceError: The source is missing, or changed since it was planned.
         """
 
+    def __repr__(self) -> str:
+        return self.kind
+
     def limit(self, count: int) -> Self:
         """Run only the first `count` items (after those skipped).
 

@@ -137,7 +137,7 @@ async def _publish(
             start=start,
             count=count,
             not_run=[list(part) for part in not_run],
-            totals=_totals(found),
+            totals=sum_up(found),
             results=await parts.write(store, "results", partition, results),
             failures=await parts.write(store, "failures", partition, failures),
             seconds=seconds,
@@ -145,7 +145,8 @@ async def _publish(
     )
 
 
-def _totals(found: Sequence[Commit]) -> Totals:
+def sum_up(found: Sequence[Commit]) -> Totals:
+    """Return the sums over some commits."""
     total = Totals()
     for commit in found:
         total += Totals(

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from fanout.errors import ObjectMissing
-from fanout.storage import markers, parts, tiling, views
+from fanout.models import Totals
+from fanout.storage import commits, markers, parts, roll_ups, tiling, views
 from fanout.storage.concurrency import ahead
 from fanout.storage.finding import find_row
-from fanout.storage.layout import KINDS, Kind
-from fanout.storage.publishing import load_manifest
+from fanout.storage.layout import KINDS, RUN, Kind
+from fanout.storage.publishing import load_manifest, sum_up
 from fanout.storage.rows import Piece, index_of
 from fanout.storage.stores import Store
 from fanout.storage.views import View
 
-__all__ = ["chunks", "find_key", "find_row", "load_manifest", "rows"]
+__all__ = ["chunks", "committed", "find_key", "find_row", "load_manifest", "rows"]
 
 _AHEAD = 4
 # Larger objects are streamed; up to here, some are read ahead.
@@ -75,6 +76,24 @@ async def find_key(store: Store, key: str) -> tuple[Kind, dict[str, Any]] | None
                         if row["key"] == key:
                             return kind, row
     return None
+
+
+async def committed(store: Store) -> Totals:
+    """Return how many items have an outcome by now: the sums over roll-ups and commits, without those of a chain.
+
+    Raises:
+        StoreError: An object is damaged, or another run's.
+    """
+    if not await store.exists(RUN):
+        return Totals()
+    nonce = (await markers.load_run(store, None)).nonce
+
+    async def count(view: View) -> Totals:
+        if view.roll_up is not None:
+            return (await roll_ups.load(store, nonce, view.roll_up)).totals
+        return sum_up(await commits.load(store, nonce, view.commits))
+
+    return sum([await count(view) for view in await views.look(store)], Totals())
 
 
 @dataclass(frozen=True)

@@ -106,14 +106,10 @@ class Page:
 
     async def _run_shell(self, block: Block) -> None:
         expected = int(found[1]) if (found := _EXIT.fullmatch(block.name)) else 0
-        environment = dict(self.environment)
-        if block.body.startswith("python"):
-            # A program of its own has a server of its own, and the usual queue.
-            del environment["FANOUT_TASK_QUEUE"]
         process = await asyncio.create_subprocess_exec(
             *("bash", "-e", "-c", block.body),
             cwd=self.folder,
-            env=environment,
+            env=self.environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
@@ -190,6 +186,7 @@ class _Shared:
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self.namespace = "default"
 
     async def __aenter__(self) -> _Shared:
         return self
@@ -213,7 +210,6 @@ def page(
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("FANOUT_TASK_QUEUE", task_queue)
     monkeypatch.setattr("fanout.session.start_dev_server", shared)
-    monkeypatch.setattr("fanout.session.DEFAULT_TASK_QUEUE", task_queue, raising=False)
     environment = dict(os.environ)
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     environment.pop("TEMPORAL_ADDRESS", None)

@@ -291,13 +291,14 @@ async def test_no_items_at_all_succeed_from_every_source(engine: Engine) -> None
     path = engine.folder / "empty.csv"
     path.write_text("id,name\n")
     async with engine.worker(name_of) as client:
-        for reader in (
+        readers: list[Any] = [
             fanout.Range(0),
             [],
             fanout.Csv(path),
             fanout.Range(5).skip(9),
             fanout.Items([1]).skip(1),
-        ):
+        ]
+        for reader in readers:
             ended = await engine.run(client, name_of, reader)
             assert (ended.result.status, ended.result.items, ended.result.not_run) == (Status.SUCCEEDED, 0, 0)
 
@@ -558,11 +559,13 @@ async def test_a_list_processor_that_returns_another_number_of_outputs_fails_tha
 
     @fanout.processor(name="async", list_size=5)
     async def asynchronous(numbers: list[int]) -> list[int]:
-        return outputs(numbers)
+        found: list[int] = outputs(numbers)
+        return found
 
     @fanout.processor(name="thread", list_size=5)
     def threaded(numbers: list[int]) -> list[int]:
-        return outputs(numbers)
+        found: list[int] = outputs(numbers)
+        return found
 
     async with engine.worker(asynchronous, threaded) as client:
         ended = await engine.run(client, kind, fanout.Range(20), max_concurrency=5)

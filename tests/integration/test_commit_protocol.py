@@ -6,6 +6,7 @@ import asyncio
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from temporalio.exceptions import ApplicationError
@@ -25,6 +26,7 @@ from fanout.wire import BatchInput, BatchOutput
 from fanout.workbench import Workbench
 from tests.integration.engine import Engine
 from tests.unit.storage.faulty import FaultyStore
+from tests.waiting import eventually
 
 KEY = "000000/00000000"
 
@@ -32,11 +34,12 @@ KEY = "000000/00000000"
 class Bench:
     """One output and its batches, without a server's workflows."""
 
-    def __init__(self, engine: Engine, folder: Path, processor: fanout.Processor[..., object]) -> None:
+    def __init__(self, engine: Engine, folder: Path, processor: fanout.Processor[..., Any]) -> None:
         self.engine = engine
         self.folder = folder
         self.processor = processor
         self.nonce = "n0nce"
+        self.calls: list[int] = []
         self.store = open_store(str(folder))
 
     async def claim(self) -> None:
@@ -96,11 +99,9 @@ def named(commit: dict[str, object]) -> list[str]:
 
 @pytest.fixture
 async def bench(engine: Engine, tmp_path: Path) -> Bench:
-    calls: list[int] = []
-
     @fanout.processor(name="counted")
     async def counted(number: int) -> int:
-        calls.append(number)
+        made.calls.append(number)
         await asyncio.sleep(0.05)
         if number == 7:
             raise ValueError("seven")
@@ -113,10 +114,10 @@ async def bench(engine: Engine, tmp_path: Path) -> Bench:
 
 async def test_a_batch_that_is_executed_again_returns_the_commit_and_runs_nothing(bench: Bench) -> None:
     first = await bench.execute()
-    before = bench.commit(), bench.data()
+    before = bench.commit(), bench.data(), len(bench.calls)
     second = await bench.execute()
     assert (second.totals, second.more, second.seconds) == (first.totals, first.more, first.seconds)
-    assert (bench.commit(), bench.data()) == before
+    assert (bench.commit(), bench.data(), len(bench.calls)) == before
     assert (first.totals.succeeded, first.totals.failed, first.more) == (9, 1, [])
 
 
@@ -199,8 +200,7 @@ async def test_a_key_that_is_sealed_keeps_what_was_committed_and_refuses_what_co
     bench: Bench,
 ) -> None:
     late = asyncio.create_task(bench.execute())
-    while not (bench.folder / "_RUN").exists():
-        await asyncio.sleep(0)
+    await eventually(lambda: bench.calls)
     sealed = await bench.execute(concurrency=0)
     assert (sealed.totals.done, sealed.more) == (0, [[0, 10]])
     adopted = await late

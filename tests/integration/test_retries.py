@@ -285,11 +285,11 @@ async def test_an_item_may_outlast_the_heartbeat_timeout_of_its_batch(engine: En
     @fanout.processor(name="long")
     async def long(number: int) -> int:
         calls.append(number)
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(3)
         return number
 
     async with engine.worker(long) as client:
-        ended = await engine.run(client, long, fanout.Range(2), heartbeat_timeout=1)
+        ended = await engine.run(client, long, fanout.Range(2), heartbeat_timeout=2)
     assert ended.results == {0: 0, 1: 1}
     assert sorted(calls) == [0, 1]
 

@@ -89,10 +89,10 @@ def in_flight(intervals: list[tuple[int, int, int]]) -> tuple[int, float]:
 
 # Batches of a second or two: shorter ones show how quick the server is, and not what the window holds.
 SHAPES: dict[str, tuple[Any, int, float, dict[str, Any]]] = {
-    "one partition": (timed, 3000, 0.06, {"max_concurrency": 50, "batch_size": 250}),
+    "one partition": (timed, 3200, 0.06, {"max_concurrency": 50, "batch_size": 200}),
     "many partitions": (timed, 3000, 0.06, {"max_concurrency": 50, "batch_size": 375, "partition_size": 750}),
     "one batch": (timed, 300, 0.06, {"max_concurrency": 10, "batch_size": 10_000, "batch_concurrency": 10}),
-    "one item a batch": (timed, 40, 1.0, {"max_concurrency": 10, "batch_size": 1}),
+    "one item a batch": (timed, 40, 1.5, {"max_concurrency": 10, "batch_size": 1}),
     "an odd number": (timed, 1000, 0.06, {"max_concurrency": 17, "batch_concurrency": 5, "batch_size": 125}),
     "threads": (timed_thread, 1500, 0.06, {"max_concurrency": 30, "batch_size": 125}),
     "lists": (timed_list, 900, 0.1, {"max_concurrency": 30, "batch_concurrency": 15, "batch_size": 225}),

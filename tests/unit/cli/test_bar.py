@@ -12,7 +12,7 @@ from fanout.errors import NoServer, NoWorker, RunFailed
 from fanout.models import Progress, RunResult, Status
 from fanout.observability import bar
 from fanout.observability.bar import Rate, View, clock, draw, per_second, plain, show
-from fanout.run import RunInfo
+from fanout.runinfo import RunInfo
 from tests.waiting import eventually
 
 RESULT = RunResult("urls", Status.SUCCEEDED, items=100, succeeded=100, failed=0, seconds=3.0)

@@ -1,0 +1,37 @@
+"""The partition workflow."""
+
+from __future__ import annotations
+
+from temporalio import workflow
+
+from fanout.children.partition import Partition
+
+with workflow.unsafe.imports_passed_through():
+    from pydantic import ValidationError
+
+    from fanout import wire
+    from fanout.errors import FanoutError
+    from fanout.wire import BranchInput, BranchOutput, NodeProgress
+
+
+@workflow.defn(name=wire.PARTITION_WORKFLOW, failure_exception_types=[FanoutError, ValidationError])
+class PartitionWorkflow:
+    """One contiguous range of items."""
+
+    @workflow.init
+    def __init__(self, branch: BranchInput) -> None:
+        self._partition = Partition(branch)
+
+    @workflow.run
+    async def run(self, branch: BranchInput) -> BranchOutput:
+        """Run the range to its end, continuing as new as often as it takes."""
+        ended = await self._partition.run()
+        if isinstance(ended, BranchInput):
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            workflow.continue_as_new(ended)
+        return ended
+
+    @workflow.query(name=wire.PROGRESS_QUERY)
+    def progress(self) -> NodeProgress:
+        """Return the settled numbers of this partition."""
+        return self._partition.progress()

@@ -1,0 +1,163 @@
+"""Records the histories that `test_replay.py` replays: one real run of every kind, and all of its workflows.
+
+    python -m tests.replay.record [NAME]
+
+writes `histories/NAME-*.json`; the name says which version of the workflows wrote them, and is today's date by default.
+Never overwrite the histories of a version that people run: record new ones beside them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import Client, WorkflowHistory
+
+import fanout
+from fanout.devserver import start_dev_server
+from fanout.worker import run_worker
+from tests.integration.engine import Node, tree
+from tests.waiting import eventually
+
+HISTORIES = Path(__file__).parent / "histories"
+LARGEST = 200 * 1024
+QUEUE = "replay"
+
+
+@fanout.processor
+async def recorded(number: int, *, hold: int = -1) -> int:
+    """Fail every seventh item, and hold those from `hold` on for ever."""
+    if number % 7 == 3:
+        raise fanout.ItemError("one of seven", retryable=False)
+    if 0 <= hold <= number:
+        held.append(number)
+        await asyncio.Event().wait()
+    return number
+
+
+held: list[int] = []
+
+
+async def flat(client: Client, folder: Path) -> str:
+    """Run a small set: one partition, local activities."""
+    return await ended(client, "flat", fanout.Range(20))
+
+
+async def pages(client: Client, folder: Path) -> str:
+    """Run over a file: planned by an activity."""
+    path = folder / "items.jsonl"
+    path.write_text("".join(f"{n}\n" for n in range(3000)))
+    return await ended(client, "pages", fanout.JsonLines(path), partition_size=1500, batch_size=500)
+
+
+async def groups(client: Client, folder: Path) -> str:
+    """Run a tree with groups of groups."""
+    return await ended(client, "groups", fanout.Range(60), partition_size=5, max_children=3)
+
+
+async def continued(client: Client, folder: Path) -> str:
+    """Run a partition that continues as new."""
+    return await ended(
+        client,
+        "continued",
+        fanout.Range(120),
+        batch_size=1,
+        batch_concurrency=1,
+        max_concurrency=8,
+        history_limit=150,
+    )
+
+
+async def empty(client: Client, folder: Path) -> str:
+    """Run over nothing."""
+    return await ended(client, "empty", fanout.Range(0))
+
+
+async def canceled(client: Client, folder: Path) -> str:
+    """Cancel a run in the middle: some batches run, others have not begun."""
+    held.clear()
+    run = await fanout.start(
+        client, recorded, fanout.Range(60), id="canceled", task_queue=QUEUE, params={"hold": 12},
+        partition_size=20, batch_size=5, max_concurrency=10,
+    )  # fmt: skip
+    await eventually(lambda: held)
+    await run.cancel()
+    return await stopped(run)
+
+
+async def failed(client: Client, folder: Path) -> str:
+    """Fail one partition while its siblings run: its source changes under it."""
+    path = folder / "changing.jsonl"
+    path.write_text("".join(f"{n}\n" for n in range(40)))
+    held.clear()
+    run = await fanout.start(
+        client, recorded, fanout.JsonLines(path), id="failed", task_queue=QUEUE, params={"hold": 18},
+        partition_size=10, batch_size=5, batch_concurrency=5, max_concurrency=10,
+    )  # fmt: skip
+    # The last partitions have not begun when the first ones are in the way.
+    await eventually(lambda: list((folder / "out" / "failed").glob("*/_commits/*/*.json")))
+    path.write_text("changed")
+    return await stopped(run)
+
+
+async def refused(client: Client, folder: Path) -> str:
+    """Fail a run at once: nobody knows its processor."""
+    return await stopped(
+        await fanout.start(client, "nobody", fanout.Range(3), id="refused", task_queue=QUEUE)
+    )
+
+
+async def ended(client: Client, name: str, reader: fanout.Reader, **options: Any) -> str:
+    """Run to the end."""
+    run = await fanout.start(client, recorded, reader, id=name, task_queue=QUEUE, **options)
+    await run.result()
+    return name
+
+
+async def stopped(run: fanout.Run) -> str:
+    """Wait for a run that ends otherwise."""
+    with contextlib.suppress(fanout.RunFailed):
+        await run.result()
+        raise AssertionError(f"{run.id} was to end otherwise")
+    return run.id
+
+
+async def record(name: str) -> None:
+    """Run all, and write down what happened."""
+    HISTORIES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        plugin = fanout.Plugin([recorded], store=folder / "out", allowed_roots=[folder])
+        async with await start_dev_server(ui=False) as server:
+            client = await Client.connect(server.address, plugins=[plugin])
+            stop = asyncio.Event()
+            worker = asyncio.create_task(run_worker(client, QUEUE, stop=stop))
+            for kind in (flat, pages, groups, continued, empty, canceled, failed, refused):
+                workflow_id = await kind(client, folder)
+                write(name, kind.__name__, await tree(client, workflow_id))
+            stop.set()
+            await worker
+
+
+def write(name: str, kind: str, root: Node) -> None:
+    """Write the histories of a run: of workflows that differ by nothing but their number, the first few."""
+    seen: dict[str, int] = {}
+    for node in root.walk():
+        for execution in node.executions:
+            number = seen[node.kind] = seen.get(node.kind, 0) + 1
+            if number > 3:
+                continue
+            text = WorkflowHistory(node.workflow_id, execution).to_json()
+            if len(text) > LARGEST:
+                raise ValueError(f"{node.workflow_id} has {len(text):,} bytes of history")
+            short = node.kind.removeprefix("fanout.")
+            (HISTORIES / f"{name}-{kind}-{short}-{number}.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(record(sys.argv[1] if len(sys.argv) > 1 else f"{datetime.now(UTC):%Y%m%d}"))

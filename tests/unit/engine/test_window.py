@@ -1,0 +1,200 @@
+"""The windows over the items of a batch, without Temporal: what they hold, and what ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+import fanout
+from fanout.children.async_window import AsyncWindow
+from fanout.children.book import Book
+from fanout.children.thread_window import ThreadWindow
+from fanout.children.window import Window
+from fanout.options import Options
+from fanout.readers.range import Numbered
+from tests.waiting import eventually
+
+KINDS = ["async", "thread"]
+
+
+class Case:
+    """A window over a range of numbers."""
+
+    def __init__(self, kind: str, items: int, *, limit: int, deadline: float = 60.0, **options: Any) -> None:
+        options.setdefault("retry_initial", 0.01)
+        self.kind = kind
+        self.limit = limit
+        self.deadline = deadline
+        self.options = Options(**options)
+        self.items = items
+        self.running = self.peak = 0
+        self.lock = threading.Lock()
+
+    def window(self, act: Callable[[int], Any]) -> Window:
+        """Return the window: `act` is called by each item, and may return seconds to wait."""
+
+        def begin() -> None:
+            with self.lock:
+                self.running += 1
+                self.peak = max(self.peak, self.running)
+
+        def end() -> None:
+            with self.lock:
+                self.running -= 1
+
+        async def asynchronous(number: int) -> Any:
+            begin()
+            try:
+                found = act(number)
+                if isinstance(found, float):
+                    await asyncio.sleep(found)
+            finally:
+                end()
+            return found
+
+        def threaded(number: int) -> Any:
+            begin()
+            try:
+                found = act(number)
+                if isinstance(found, float):
+                    time.sleep(found)
+            finally:
+                end()
+            return found
+
+        processor: fanout.Processor[..., Any]
+        processor = fanout.processor(
+            asynchronous if self.kind == "async" else threaded, name=f"window-{self.kind}"
+        )
+        self.book = Book(
+            run_id="run",
+            processor=processor,
+            options=self.options,
+            key=None,
+            start=0,
+            parts=[Numbered(range(self.items), 0)],
+            worker="me",
+        )
+        context = contextvars.copy_context()
+        if self.kind == "async":
+            return AsyncWindow(
+                self.book, processor.function, limit=self.limit, deadline=self.deadline, context=context
+            )
+        return ThreadWindow(
+            self.book,
+            processor.function,
+            limit=self.limit,
+            deadline=self.deadline,
+            context=context,
+            pool=ThreadPoolExecutor(self.limit),
+        )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("limit", [1, 7, 40])
+async def test_the_limit_is_reached_and_never_exceeded(kind: str, limit: int) -> None:
+    case = Case(kind, 25 * limit + 25, limit=limit)
+    await case.window(lambda number: 0.005).run()
+    assert case.peak == limit
+    assert case.book.more() == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_items_that_never_wait_cost_one_slot_or_two(kind: str) -> None:
+    case = Case(kind, 20_000, limit=50)
+    window = case.window(lambda number: number)
+    await window.run()
+    assert case.book.more() == []
+    assert case.peak <= (1 if kind == "async" else 50)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_at_the_deadline_nothing_new_is_begun_and_the_rest_is_handed_back(kind: str) -> None:
+    case = Case(kind, 100, limit=5, deadline=0.1)
+    await case.window(lambda number: 0.05).run()
+    (rest,) = case.book.more()
+    assert 5 <= rest[0] < 30
+    assert sum(rest) == 100
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_has_failed_before_the_deadline_is_brought_to_its_end(kind: str) -> None:
+    """A batch that is handed back forgets its attempts: an item that always fails would never end."""
+    case = Case(kind, 100, limit=2, deadline=0.05, retry_initial=0.1, retry_coefficient=1, retries=2)
+
+    def act(number: int) -> float:
+        if number == 1:
+            raise ValueError("always")
+        return 0.02
+
+    await case.window(act).run()
+    assert case.book.attempts == {1: 3}
+    assert 1 in case.book.failures
+    assert sum(case.book.more()[0]) == 100
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_window_that_is_stopped_ends_what_is_in_flight_and_loses_nothing(kind: str) -> None:
+    case = Case(kind, 100, limit=4)
+    window = case.window(lambda number: 0.05)
+    running = asyncio.ensure_future(window.run())
+    await eventually(lambda: case.peak == 4)
+    window.stop()
+    await asyncio.wait_for(running, 5)
+    done = case.book.totals(0).done
+    assert 4 <= done < 20
+    assert case.book.more() == [[done, 100 - done]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_full_window_with_retries_that_are_due_waits_without_spinning(kind: str) -> None:
+    case = Case(kind, 8, limit=2, retries=1, retry_initial=0.001)
+
+    def act(number: int) -> float:
+        if number < 2 and case.book.attempts.get(number, 0) == 0:
+            raise ValueError("again")
+        return 0.3
+
+    window = case.window(act)
+    turns = 0
+    looked = window._look_after
+
+    def look(now: float) -> None:
+        nonlocal turns
+        turns += 1
+        looked(now)
+
+    window._look_after = look  # type: ignore[method-assign]
+    await window.run()
+    assert case.book.totals(0).succeeded == 8
+    assert turns < 200, "the event loop was kept busy"
+
+
+async def test_halting_cuts_off_what_is_in_flight_and_records_nothing_of_it() -> None:
+    case = Case("async", 50, limit=5, retries=0)
+    window = case.window(lambda number: 10.0 if number >= 3 else number)
+    running = asyncio.ensure_future(window.run())
+    await eventually(lambda: case.running == 5)
+    await window.halt()
+    await asyncio.wait_for(running, 5)
+    assert case.book.more() == [[3, 47]]
+    assert not case.book.failures
+
+
+async def test_an_error_of_the_window_itself_is_raised_and_not_swallowed() -> None:
+    case = Case("async", 10, limit=2)
+    window = case.window(lambda number: 0.001)
+
+    def broken(output: Any) -> bytes:
+        raise MemoryError("no room")
+
+    case.book.dump = broken
+    with pytest.raises(MemoryError):
+        await asyncio.wait_for(window.run(), 5)
