@@ -57,7 +57,7 @@ SIZES = {
     Scale.SHORT: Sizes(
         items=1_000_000,
         rounds=3,
-        memory_items=5_000_000,
+        memory_items=15_000_000,
         chain_items=20_000,
         chain_window=200,
         partitions=1_500,

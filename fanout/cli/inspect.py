@@ -16,10 +16,12 @@ from fanout.cli.outcome import settle, style_of
 from fanout.cli.sources import parse_duration
 from fanout.errors import NoServer, NoWorker, UsageError
 from fanout.models import Progress, RunResult, Status
-from fanout.observability.bar import clock, no_worker, per_second, show
+from fanout.observability.bar import no_worker, show
+from fanout.observability.drawing import clock, one_line, per_second
 
 if TYPE_CHECKING:
-    from fanout.run import Run, RunInfo
+    from fanout.run import Run
+    from fanout.runinfo import RunInfo
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -79,28 +81,30 @@ async def status(connection: Connection, run: RunId, as_json: AsJson = False) ->
         handle = api.get_run(client, run)
         info = await handle.info()
         pollers = await handle.pollers()
-        progress, trouble = None, ""
+        trouble = None if info.closed else await handle.trouble()
+        progress, unserved = None, ""
         if pollers or info.closed:
             try:
                 progress = await handle.progress()
             except NoWorker as error:
-                trouble = str(error)
+                unserved = str(error)
         else:
             # A query would wait for half a minute for the answer of nobody.
-            trouble = no_worker(info.task_queue)
+            unserved = no_worker(info.task_queue)
     if as_json:
         say.data(
             {
                 **asdict(info),
                 "progress": None if progress is None else asdict(progress),
                 "pollers": pollers,
+                "trouble": trouble,
                 "web": handle.web_url,
             }
         )
         return exits.SUCCEEDED
-    _describe(handle, info, progress, pollers)
-    if trouble:
-        say.note(trouble, style="yellow")
+    _describe(handle, info, progress, pollers, trouble)
+    if unserved:
+        say.note(unserved, style="yellow")
     return exits.SUCCEEDED
 
 
@@ -181,7 +185,9 @@ async def _advise(handle: Run, info: RunInfo) -> None:
             continue
 
 
-def _describe(handle: Run, info: RunInfo, progress: Progress | None, pollers: int) -> None:
+def _describe(
+    handle: Run, info: RunInfo, progress: Progress | None, pollers: int, trouble: str | None
+) -> None:
     from rich.text import Text
 
     from fanout.storage.roots import display
@@ -195,6 +201,8 @@ def _describe(handle: Run, info: RunInfo, progress: Progress | None, pollers: in
     ]
     if progress is not None and (progress.total or info.closed is None):
         rows += _numbers(progress)
+    if trouble:
+        rows.append(("trouble", Text(one_line(trouble), style="yellow")))
     rows.append(("output", display(info.output)))
     if handle.web_url:
         rows.append(("Temporal Web", handle.web_url))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fanout.cli import exits, say
 from fanout.errors import RunFailed
 from fanout.models import RunResult, Status, plain
-from fanout.observability.bar import clock, per_second
+from fanout.observability.drawing import clock, per_second
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -18,6 +18,7 @@ from fanout.cli.flags import command
 from fanout.cli.inspect import AsJson, RunId
 from fanout.errors import UsageError
 from fanout.models import Failure, ItemResult
+from fanout.observability.drawing import one_line
 
 if TYPE_CHECKING:
     from fanout.run import Run
@@ -86,7 +87,7 @@ async def failures(
                 row["index"],
                 row["key"],
                 row.get("source", ""),
-                f"{row['error_type']}: {_one_line(row['message'])}",
+                f"{row['error_type']}: {one_line(row['message'])}",
                 row.get("attempts", ""),
             ]
             for row in shown
@@ -160,11 +161,6 @@ def _pretty(value: Any) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, indent=2)
-
-
-def _one_line(text: str, longest: int = 200) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import inspect
 import re
 import types
 import typing
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
 
@@ -41,7 +42,7 @@ class Settings(FlagGroup):
         ]
 
     @classmethod
-    def pack(cls, values: dict[str, Any]) -> Self:
+    def pack(cls, values: dict[str, Any], typed: Collection[str] = ()) -> Self:
         """Check what was given.
 
         Raises:

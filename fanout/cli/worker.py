@@ -81,8 +81,9 @@ async def worker(
     from fanout.cli.targets import load_processors
     from fanout.observability.logs import configure_logging
     from fanout.plugin import Plugin
-    from fanout.worker import settle_memory
+    from fanout.worker import settle_memory, share_heap
 
+    share_heap()
     configure_logging(level=log_level)
     log = structlog.get_logger("fanout.worker")
     processors = load_processors(modules)

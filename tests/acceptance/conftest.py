@@ -152,27 +152,21 @@ def plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 
 
-@pytest.fixture
-def empty(tmp_path: Path, dev_server: TestServer) -> Iterator[Project]:
-    """A folder with nothing but a module, and no server named anywhere."""
-    (tmp_path / "jobs.py").write_text(JOBS)
+def _empty(folder: Path) -> Project:
+    (folder / "jobs.py").write_text(JOBS)
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("TEMPORAL_", "FANOUT_"))
     }
     environment = {
         **kept,
-        "TEMPORAL_CONFIG_FILE": str(tmp_path / "no-profile.toml"),
+        "TEMPORAL_CONFIG_FILE": str(folder / "no-profile.toml"),
         "COLUMNS": "100",
         "NO_COLOR": "1",
     }
-    project = Project(tmp_path, "fanout", environment)
-    yield project
-    project.close()
+    return Project(folder, "fanout", environment)
 
 
-@pytest.fixture
-def project(empty: Project, dev_server: TestServer) -> Project:
-    """The same, with the tests' server, and a queue that no other test polls."""
+def _connected(empty: Project, dev_server: TestServer) -> Project:
     empty.queue = f"cli-{uuid.uuid4().hex[:8]}"
     empty.environment |= {
         "TEMPORAL_ADDRESS": dev_server.address,
@@ -182,6 +176,29 @@ def project(empty: Project, dev_server: TestServer) -> Project:
     if dev_server.ui_url:
         empty.environment["FANOUT_WEB_URL"] = dev_server.ui_url
     return empty
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Project]:
+    """A folder with nothing but a module, and no server named anywhere."""
+    project = _empty(tmp_path)
+    yield project
+    project.close()
+
+
+@pytest.fixture
+def project(empty: Project, dev_server: TestServer) -> Project:
+    """The same, with the tests' server, and a queue that no other test polls."""
+    return _connected(empty, dev_server)
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory, dev_server: TestServer) -> Iterator[Project]:
+    """One such folder with a worker, which tests share that only need some run: to start one takes a second."""
+    project = _connected(_empty(tmp_path_factory.mktemp("served")), dev_server)
+    project.worker()
+    yield project
+    project.close()
 
 
 @pytest.fixture

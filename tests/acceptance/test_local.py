@@ -23,10 +23,36 @@ def test_one_command_in_an_empty_folder_runs_it_all(empty: Project) -> None:
 
     shown = empty.fanout("failures", "first", "--local")
     assert len(shown.stdout.splitlines()) == 10, shown.stderr
-    away = empty.fanout("status", "first", "--address", "127.0.0.1:1")
-    assert away.returncode == 6
-    assert "add --local" in away.stderr
+    for command in ("results", "failures"):
+        away = empty.fanout(command, "first", "--address", "127.0.0.1:1")
+        assert away.returncode == 6
+        assert "add --local" in away.stderr
     assert server.running(empty.folder) is None
+
+
+def test_what_the_environment_says_of_another_server_does_not_reach_the_local_one(empty: Project) -> None:
+    empty.environment |= {
+        "TEMPORAL_ADDRESS": "127.0.0.1:1",
+        "TEMPORAL_NAMESPACE": "theirs",
+        "TEMPORAL_API_KEY": "secret",
+        "TEMPORAL_TLS": "true",
+        "TEMPORAL_TLS_SERVER_NAME": "theirs",
+        "TEMPORAL_PROFILE": "cloud",
+    }
+    words = ["run", "jobs:double", "3", "--id", "mine", "--local", "--processes", "1"]
+    done = empty.fanout(*words, within=90)
+    assert done.returncode == 0, done.stderr
+    assert "namespace default" in done.stderr
+    assert empty.fanout(*words, "--namespace", "theirs").returncode == 2
+
+
+def test_a_run_that_another_server_does_not_have_may_be_the_local_ones(project: Project) -> None:
+    server.prepare(project.folder)
+    server.database(project.folder).touch()
+    done = project.fanout("results", "first")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no run 'first'")
+    assert "add --local" in done.stderr
 
 
 def test_ctrl_c_stops_everything_and_the_run_goes_on_later(empty: Project) -> None:
@@ -43,12 +69,12 @@ def test_ctrl_c_stops_everything_and_the_run_goes_on_later(empty: Project) -> No
     terminal.expect("50 in flight")
     terminal.sendintr()
     terminal.expect(re.escape(f"go on with: fanout {' '.join(typed)} --if-exists attach"))
+    (empty.folder / "gate").touch()  # else the workers wait for their items as long as they may
     terminal.expect(pexpect.EOF)
     terminal.close()
     assert terminal.exitstatus == 130
     assert server.running(empty.folder) is None
 
-    (empty.folder / "gate").touch()
     done = empty.fanout(*typed, "--if-exists", "attach", within=110)
     assert done.returncode == 0, done.stderr
 

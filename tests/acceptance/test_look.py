@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 
 import pexpect
+import pytest
 
 from tests.acceptance.conftest import COMMAND, Project, on_terminal, wait_for
 
@@ -61,13 +63,34 @@ def test_wait_gives_up_with_exit_code_1_where_somebody_works(project: Project, r
     assert project.fanout("wait", run_id, "--json").returncode == 0
 
 
-def test_results_end_quietly_when_their_reader_leaves(project: Project, run_id: str) -> None:
-    project.worker()
-    assert project.fanout("run", "jobs:double", "1..100000", "--id", run_id).returncode == 0
+@pytest.mark.skipif(
+    not hasattr(resource, "prlimit"), reason="only Linux changes the limits of another process"
+)
+def test_what_keeps_a_run_from_moving_is_told(project: Project, run_id: str) -> None:
+    worker = project.worker()
+    started(project, run_id, "jobs:gated", "1..10")
+    watch = project.spawn("watch", run_id)
+    wait_for(lambda: "10 in flight" in project.log(watch), lambda: project.log(watch))
+    found = json.loads(project.fanout("status", run_id, "--json").stdout)
+    assert found["trouble"] is None
+    before = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    (project.folder / "gate").touch()
+    says = "is being repeated (attempt "
+    wait_for(lambda: says in project.fanout("status", run_id).stdout)
+    found = json.loads(project.fanout("status", run_id, "--json").stdout)
+    assert says in found["trouble"]
+    wait_for(lambda: f"nothing moves: {found['trouble'][:20]}" in project.log(watch))
+    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, before)
+    assert watch.wait(60) == 0
+
+
+def test_results_end_quietly_when_their_reader_leaves(served: Project, run_id: str) -> None:
+    assert served.fanout("run", "jobs:double", "1..100000", "--id", run_id).returncode == 0
     done = subprocess.run(
         ["bash", "-c", f"{COMMAND} results {run_id} | head -n 2; echo ${{PIPESTATUS[0]}}"],
-        cwd=project.folder,
-        env=project.environment,
+        cwd=served.folder,
+        env=served.environment,
         capture_output=True,
         text=True,
         timeout=60,
@@ -80,35 +103,32 @@ def test_results_end_quietly_when_their_reader_leaves(project: Project, run_id: 
     assert done.stderr == ""
 
 
-def test_results_go_to_a_file(project: Project, run_id: str) -> None:
-    project.worker()
-    assert project.fanout("run", "jobs:double", "10", "--id", run_id).returncode == 0
-    done = project.fanout("results", run_id, "-o", "out.jsonl")
+def test_results_go_to_a_file(served: Project, run_id: str) -> None:
+    assert served.fanout("run", "jobs:double", "10", "--id", run_id).returncode == 0
+    done = served.fanout("results", run_id, "-o", "out.jsonl")
     assert (done.returncode, done.stdout) == (0, "")
     assert "10 results in out.jsonl" in done.stderr
-    assert len((project.folder / "out.jsonl").read_text().splitlines()) == 10
-    assert project.fanout("results", run_id, "-o", "out.parquet").returncode == 2
+    assert len((served.folder / "out.jsonl").read_text().splitlines()) == 10
+    assert served.fanout("results", run_id, "-o", "out.parquet").returncode == 2
 
 
-def test_one_item_is_shown_with_all_that_is_known_of_it(project: Project, run_id: str) -> None:
-    project.worker()
-    assert project.fanout("run", "jobs:picky", "1..20", "--id", run_id).returncode == 3
-    failed = project.fanout("item", run_id, "9")
+def test_one_item_is_shown_with_all_that_is_known_of_it(served: Project, run_id: str) -> None:
+    assert served.fanout("run", "jobs:picky", "1..20", "--id", run_id).returncode == 3
+    failed = served.fanout("item", run_id, "9")
     assert failed.returncode == 0
     assert "ValueError: 10 is round" in failed.stdout
     assert 'raise ValueError(f"{n} is round")' in failed.stdout
-    succeeded = json.loads(project.fanout("item", run_id, "0", "--json").stdout)
+    succeeded = json.loads(served.fanout("item", run_id, "0", "--json").stdout)
     assert succeeded == {"outcome": "succeeded", "index": 0, "key": "0", "output": 1}
-    missing = project.fanout("item", run_id, "999")
+    missing = served.fanout("item", run_id, "999")
     assert missing.returncode == 1
     assert f"run {run_id} has no outcome of item 999" in missing.stderr
-    assert project.fanout("item", run_id).returncode == 2
+    assert served.fanout("item", run_id).returncode == 2
 
 
-def test_failures_are_a_table_for_a_person(project: Project, run_id: str) -> None:
-    project.worker()
-    assert project.fanout("run", "jobs:picky", "1..20", "--id", run_id).returncode == 3
-    shown, code = on_terminal(project, "failures", run_id)
+def test_failures_are_a_table_for_a_person(served: Project, run_id: str) -> None:
+    assert served.fanout("run", "jobs:picky", "1..20", "--id", run_id).returncode == 3
+    shown, code = on_terminal(served, "failures", run_id)
     assert code == 0
     assert "INDEX" in shown
     assert "ValueError: 10 is round" in shown

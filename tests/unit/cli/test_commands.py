@@ -11,11 +11,12 @@ import pytest
 from fanout.cli import outcome, say
 from fanout.cli.connection import Connection
 from fanout.cli.inspect import counted, status_of
-from fanout.cli.output import _limited, _one_line, _opened
+from fanout.cli.output import _limited, _opened
 from fanout.cli.run import _check_file, _check_flags, without
 from fanout.cli.worker import local_roots, queues_of, worker_command
 from fanout.errors import RunFailed, SourceError, UsageError
 from fanout.models import RunResult, Status
+from fanout.observability.drawing import one_line
 from fanout.processors import processor
 
 
@@ -85,8 +86,8 @@ async def test_rows_end_at_the_limit() -> None:
 
 
 def test_a_long_message_is_one_short_line() -> None:
-    assert _one_line("a\n  b") == "a b"
-    assert len(_one_line("x" * 1000)) == 200
+    assert one_line("a\n  b") == "a b"
+    assert len(one_line("x" * 1000)) == 200
 
 
 def test_a_file_of_results_is_whole_or_not_there(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from fanout.cli import exits
@@ -53,3 +56,16 @@ def test_every_status_that_is_an_end_is_known() -> None:
 )
 def test_each_error_has_its_exit_code(error: FanoutError, code: int) -> None:
     assert exits.of_error(error) == code
+
+
+@pytest.mark.parametrize("first", ["", "import temporalio.client\n"])
+def test_leaving_says_all_that_was_written_runs_what_was_registered_and_keeps_the_code(first: str) -> None:
+    code = f"""{first}
+import atexit, sys
+from fanout.cli.exits import leave
+atexit.register(lambda: print("registered"))
+sys.stdout.write("written\\n")
+leave(5)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (5, "written\nregistered\n", "")
