@@ -8,10 +8,10 @@ CODE   := $(wildcard fanout tests examples bench tools)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check lint types docs format bench clean
+.PHONY: help setup demo test check lint types docs format bench bench-full clean
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv with all that development needs
 
@@ -44,6 +44,9 @@ format: $(STAMP) ## Format the code and repair what the linter can
 
 bench: $(STAMP) ## Measure speed and memory, and print the tables
 	$(BIN)/python -m bench $(ARGS)
+
+bench-full: $(STAMP) ## The same with more rounds and items
+	$(BIN)/python -m bench --scale full $(ARGS)
 
 clean: ## Remove what was built, measured and cached (the environment and .fanout stay)
 	rm -rf build dist site htmlcov coverage.xml .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

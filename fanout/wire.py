@@ -189,7 +189,8 @@ class BatchInput:
         start: First item.
         count: How many items.
         pages: Where the reader finds them.
-        concurrency: Items in flight at most.
+        concurrency: Items in flight at most; 0 runs none, and only seals the key: whatever was committed stands, and
+            where nothing was, a commit says that all of the range remains.
     """
 
     output: str
