@@ -65,10 +65,11 @@ class Options:
 
     def backoff(self, attempt: int) -> float:
         """Return the seconds to wait after the given failed attempt, counted from 1."""
-        # A large exponent overflows a float: it passed the maximum long before.
-        if self.retry_coefficient > 1 and attempt > 200:
-            return self.retry_maximum if self.retry_initial else 0.0
-        return min(self.retry_maximum, self.retry_initial * self.retry_coefficient ** (attempt - 1))
+        try:
+            grown = self.retry_initial * self.retry_coefficient ** (attempt - 1)
+        except OverflowError:
+            grown = self.retry_maximum if self.retry_initial else 0.0
+        return min(self.retry_maximum, grown)
 
 
 def check(settings: dict[str, Any]) -> dict[str, Any]:

@@ -227,6 +227,8 @@ def processor(
     """
 
     def make(target: Callable[P, R]) -> Processor[P, R]:
+        if not callable(target):
+            raise UsageError(f"a processor is a function, not {target!r}")
         settings: dict[str, Any] = {}
         if retry_policy is not None:
             if retries is not None or non_retryable is not None:
@@ -274,8 +276,6 @@ def _name_of(function: Callable[..., Any]) -> str:
 
 
 def _executor_of(function: Callable[..., Any], asked: Executor | None) -> Executor | None:
-    if not callable(function):
-        raise UsageError(f"a processor is a function, not {function!r}")
     if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
         raise UsageError(
             f"processor {_name_of(function)!r} is a generator: it must return one output per item"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fanout.models import Page, cut
@@ -57,10 +56,3 @@ class Tiler:
         taken = cut(self._pages, start, end)
         self._pages = cut(self._pages, end, self._pages[-1].end)
         return Span(start, end - start, taken)
-
-
-def spans(pages: list[Page], size: int) -> Iterator[Span]:
-    """Cut complete pages into spans of `size` items; the last one may be smaller."""
-    tiler = Tiler(pages, complete=True)
-    while (span := tiler.take(size)) is not None:
-        yield span

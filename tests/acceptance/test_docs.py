@@ -35,6 +35,7 @@ from temporalio.client import Client
 import fanout
 from fanout.client import connect
 from fanout.devserver import _lock
+from fanout.readers import registry
 from fanout.worker import run_worker
 from tests.conftest import TestServer
 
@@ -208,6 +209,9 @@ def page(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    # What a page registers is its own.
+    monkeypatch.setattr("fanout.readers.registry._kinds", dict(registry._kinds))
+    monkeypatch.setattr("fanout.processors._registry", {})
     monkeypatch.setenv("FANOUT_TASK_QUEUE", task_queue)
     monkeypatch.setattr("fanout.session.start_dev_server", shared)
     environment = dict(os.environ)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from temporalio.common import RetryPolicy
+
+from fanout.errors import UsageError
+from fanout.options import Options, check, from_environment, from_retry_policy, resolve
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_concurency": 3}, "unknown option 'max_concurency'; did you mean 'max_concurrency'?"),
+        ({"zzz": 3}, "unknown option 'zzz'; there are batch_concurrency, "),
+        ({"max_concurrency": 0}, "option max_concurrency: input should be greater than or equal to 1, got 0"),
+        ({"batch_size": "many"}, "option batch_size: input should be a valid integer, unable to parse "),
+        ({"timeout": timedelta(0)}, "option timeout: input should be greater than 0, got 0"),
+    ],
+)
+def test_an_option_that_does_not_fit_is_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        check(settings)
+    assert str(raised.value).startswith(message)
+
+
+def test_a_timedelta_stands_for_its_seconds() -> None:
+    assert check({"timeout": timedelta(minutes=2)}) == {"timeout": 120.0}
+
+
+def test_what_is_not_said_is_not_settled() -> None:
+    assert check({"retries": "5"}) == {"retries": 5}
+
+
+def test_start_wins_over_the_processor_and_that_over_the_environment() -> None:
+    found = resolve(
+        {"retries": 1}, {"retries": 2, "timeout": 2}, {"retries": 3, "timeout": 3, "batch_size": 3}
+    )
+    assert (found.retries, found.timeout, found.batch_size) == (1, 2.0, 3)
+    assert found.max_concurrency == Options().max_concurrency
+
+
+def test_options_are_read_from_the_environment() -> None:
+    found = from_environment(
+        {"FANOUT_MAX_CONCURRENCY": "7", "FANOUT_NON_RETRYABLE": "A, B", "FANOUT_STORE": "x", "HOME": "y"}
+    )
+    assert found == {"max_concurrency": 7, "non_retryable": ("A", "B")}
+
+
+def test_a_retry_policy_of_temporal_says_the_same_of_an_item() -> None:
+    policy = RetryPolicy(
+        initial_interval=timedelta(seconds=2),
+        backoff_coefficient=3,
+        maximum_attempts=4,
+        non_retryable_error_types=["ValueError"],
+    )
+    assert from_retry_policy(policy) == {
+        "retries": 3,
+        "retry_initial": 2.0,
+        "retry_coefficient": 3.0,
+        "retry_maximum": 200.0,
+        "non_retryable": ("ValueError",),
+    }
+
+
+def test_a_retry_policy_without_an_end_is_refused() -> None:
+    with pytest.raises(UsageError, match="unlimited attempts"):
+        from_retry_policy(RetryPolicy())
+
+
+@given(
+    attempt=st.integers(1, 1001),
+    initial=st.floats(0, 86_400),
+    coefficient=st.floats(1, 100),
+    longest=st.floats(0, 86_400),
+)
+def test_backoffs_grow_up_to_their_maximum(
+    attempt: int, initial: float, coefficient: float, longest: float
+) -> None:
+    options = Options(retry_initial=initial, retry_coefficient=coefficient, retry_maximum=longest)
+    now, later = options.backoff(attempt), options.backoff(attempt + 1)
+    assert 0 <= now <= later <= longest
