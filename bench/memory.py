@@ -11,6 +11,7 @@ from bench.scales import Sizes
 from bench.stage import stage
 
 FILE_ITEMS = 1_000_000
+WARM_UP = 3
 
 
 async def measure(sizes: Sizes) -> Report:
@@ -19,8 +20,9 @@ async def measure(sizes: Sizes) -> Report:
     files = [items_file(each)] * (sizes.memory_items // each)
     count = each * len(files)
     async with stage() as here:
-        # A whole file first: what a worker takes once, for its threads and buffers, is no growth.
-        here.forget(await here.run(noop, fanout.JsonLines(items_file(each)), id="warm-up"))
+        # What a worker takes once, for its threads and buffers, is no growth; and workers share a run by chance, so that
+        # one file alone leaves one of them cold.
+        here.forget(await here.run(noop, fanout.JsonLines(files[:WARM_UP]), id="warm-up"))
         pids = {f"worker {number}": pid for number, pid in enumerate(here.workers, 1)}
         async with watched({**pids, "server": here.server.pid}) as seen:
             run = await here.run(noop, fanout.JsonLines(files), id="long")

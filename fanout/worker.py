@@ -110,9 +110,9 @@ def share_heap() -> None:
 def settle_memory() -> None:
     """Tell the garbage collector that what is there now stays, in a process that does nothing but work.
 
-    Imported modules are most of a worker's objects: there is nothing to find in them, again and again. The higher
-    threshold is for the many short-lived objects of a batch, which reference counts free.
+    Imported modules are most of a worker's objects: there is nothing to find in them, again and again. Without them a
+    full collection is quick, so it may come often: a workflow that has ended leaves its sandbox to the collector.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
+    gc.set_threshold(5_000, 10, 5)
