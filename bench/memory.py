@@ -20,8 +20,8 @@ async def measure(sizes: Sizes) -> Report:
     files = [items_file(each)] * (sizes.memory_items // each)
     count = each * len(files)
     async with stage() as here:
-        # What a worker takes once, for its threads and buffers, is no growth; and workers share a run by chance, so that
-        # one file alone leaves one of them cold.
+        # What a worker takes once, for its threads and buffers, is no growth; and workers share a run by chance,
+        # so that one file alone leaves one of them cold.
         here.forget(await here.run(noop, fanout.JsonLines(files[:WARM_UP]), id="warm-up"))
         pids = {f"worker {number}": pid for number, pid in enumerate(here.workers, 1)}
         async with watched({**pids, "server": here.server.pid}) as seen:
