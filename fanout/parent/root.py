@@ -60,7 +60,7 @@ class RunWorkflow:
         Raises:
             ApplicationError: The run failed; its type is `RunFailed`, and its details hold the `RunResult`.
         """
-        began = workflow.info().start_time.timestamp()
+        began = workflow.info().workflow_start_time.timestamp()
         try:
             result = self._result(await self._run_tree(), began)
             await quick.to_the_end(self._finalize(result))
