@@ -124,7 +124,8 @@ async def start(
         previous, done = await _ended_with(client, run_id)
         source_reader = source_reader.skip(done)
         if_exists = "new"
-    prepared = await source_reader.prepare(open_store(store_url), staged_path(run_id, nonce))
+    store, staged = open_store(store_url), staged_path(run_id, nonce)
+    prepared = await source_reader.prepare(store, staged)
     order = wire.RunInput(
         nonce=nonce,
         store=store_url,
@@ -157,6 +158,7 @@ async def start(
             static_details=f"Output: `{store_url}`",
         )
     except WorkflowAlreadyStartedError:
+        await store.delete(*(found.path for found in await store.list(staged)))
         if if_exists == "attach":
             return get_run(client, run_id)
         raise RunExists(_taken(run_id, if_exists)) from None

@@ -179,6 +179,18 @@ async def test_a_new_run_in_place_of_one_that_still_runs_is_refused(engine: Engi
     assert (await engine.start(client, name_of, [{"id": 1}], id=run.id, if_exists="new")).id == run.id
 
 
+async def test_a_start_that_is_refused_leaves_no_staged_items(engine: Engine) -> None:
+    client = await engine.client(name_of)
+    many = [{"id": number, "text": "x" * 1000} for number in range(100)]
+    run = await engine.start(client, name_of, many, id=f"{engine.queue}-same")
+    staged = set(engine.store.rglob("*.jsonl"))
+    assert len(staged) == 1
+    with pytest.raises(fanout.RunExists):
+        await engine.start(client, name_of, many, id=run.id)
+    assert set(engine.store.rglob("*.jsonl")) == staged
+    await run.terminate()
+
+
 async def test_a_run_nobody_knows_is_not_found(engine: Engine) -> None:
     client = await engine.client(name_of)
     run = fanout.get_run(client, "never-was")
