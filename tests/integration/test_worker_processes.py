@@ -104,6 +104,7 @@ async def test_max_concurrency_is_reached_and_never_exceeded_whatever_the_shape(
 ) -> None:
     client = await engine.client(timed, timed_thread, timed_list)
     found = {}
+    took_part: set[str] = set()
     async with two(workers):
         for name, (processor, items, seconds, options) in SHAPES.items():
             workers.clear()
@@ -119,13 +120,15 @@ async def test_max_concurrency_is_reached_and_never_exceeded_whatever_the_shape(
             intervals = workers.intervals()
             assert sorted(index for _, _, index in intervals) == list(range(items))
             found[name] = (options["max_concurrency"], *in_flight(intervals))
+            took_part |= {path.name for path in workers.log.glob("*.log")}
     wrong = {
         name: numbers
         for name, numbers in found.items()
         if numbers[1] > numbers[0] or numbers[2] < 0.9 * numbers[0]
     }
     assert not wrong, found
-    assert len(list(workers.log.glob("*.log"))) == 2
+    # A shape of few batches may fall to one process; all of them together do not.
+    assert len(took_part) == 2
 
 
 async def test_a_worker_that_is_killed_loses_no_item_and_none_has_two_outcomes(
