@@ -71,15 +71,15 @@ class Partition:
         self._draining = False
         self._endless = endless
 
-    async def run(self) -> BranchInput | BranchOutput:
+    async def run(self) -> BranchOutput | None:
         """Run the range until it is published, or until the history is long enough.
 
         Returns:
-            What came of the range; or, with nothing in flight, what to continue as new with.
+            What came of the range; None where it is to continue as new, with nothing in flight.
         """
         canceled = await self._run_window()
         if self._draining and self._todo and not canceled:
-            return self._carried_over()
+            return None
         await self._publish()
         return self.output()
 
@@ -182,6 +182,8 @@ class Partition:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             return True
+        if self._endless:
+            return False
         info = workflow.info()
         if (
             info.get_current_history_length() >= self._limit
@@ -223,7 +225,8 @@ class Partition:
         lines += [f"  - `{sample}`" for sample in self._samples]
         return "\n".join(lines)
 
-    def _carried_over(self) -> BranchInput:
+    def carried_over(self) -> BranchInput:
+        """Return what the range continues as new with."""
         return BranchInput(
             run=self._run,
             level=self._branch.level,

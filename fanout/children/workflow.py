@@ -26,9 +26,9 @@ class PartitionWorkflow:
     async def run(self, branch: BranchInput) -> BranchOutput:
         """Run the range to its end, continuing as new as often as it takes."""
         ended = await self._partition.run()
-        if isinstance(ended, BranchInput):
+        if ended is None:
             await workflow.wait_condition(workflow.all_handlers_finished)
-            workflow.continue_as_new(ended)
+            workflow.continue_as_new(self._partition.carried_over())
         return ended
 
     @workflow.query(name=wire.PROGRESS_QUERY)

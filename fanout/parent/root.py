@@ -136,8 +136,7 @@ class RunWorkflow:
             return BranchOutput(items=0, totals=Totals())
         branch = BranchInput(run, -1, span.start, span.count, span.pages, options.max_concurrency)
         self._below = partition = Partition(branch, endless=True)
-        ended = await partition.run()
-        return partition.output() if isinstance(ended, BranchInput) else ended
+        return await partition.run() or partition.output()
 
     async def _plan(self) -> PlanOutput:
         """Fetch the next page into the tiler."""

@@ -298,3 +298,14 @@ async def test_a_run_reports_a_key_from_the_field_that_one_names(engine: Engine)
         found = await ended.run.item(key='é"')
         assert isinstance(found, fanout.Failure)
         assert await ended.run.item(key="7") == fanout.ItemResult(1, "7", "7")
+
+
+async def test_a_small_run_inside_the_root_never_drains_for_want_of_history(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fanout.topology.HISTORY_LIMIT", 30)
+    monkeypatch.setattr("fanout.topology.MAX_HISTORY_LIMIT", 30)
+    async with engine.worker(triple) as client:
+        ended = await engine.run(client, triple, fanout.Range(60), batch_size=1, max_concurrency=4)
+    # Every tenth item of `triple` fails.
+    assert (ended.result.succeeded, ended.result.failed, ended.result.not_run) == (54, 6, 0)
