@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -19,6 +19,7 @@ from fanout.iteminfo import Info, current, info
 from fanout.processors import Processor, registered
 from fanout.storage.files import Files
 from fanout.storage.roots import Roots
+from fanout.threads import Threads
 
 
 class WorkerDied(Exception):
@@ -50,7 +51,7 @@ class Workbench:
         self.roots = roots
         self.files = Files(roots)
         self._processes = processes or os.cpu_count() or 1
-        self.threads = ThreadPoolExecutor(threads, thread_name_prefix="fanout-item")
+        self.threads = Threads(threads)
         self._pools: dict[str, ProcessPoolExecutor] = {}
         self._resources: dict[str, Any] = {}
         self.gate = asyncio.Semaphore(self._processes)
@@ -111,7 +112,7 @@ class Workbench:
         return pool
 
     def _close(self) -> None:
-        self.threads.shutdown(wait=False, cancel_futures=True)
+        self.threads.close()
         for pool in self._pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
 

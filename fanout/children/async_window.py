@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
-from typing import Any
+from typing import Any, cast
 
 from pydantic_core import PydanticSerializationError
 
 from fanout.children.book import Book, WrongOutputs, unserializable
-from fanout.children.window import TURN, Window
+from fanout.children.window import TURN, SlotWindow, current_slot
 from fanout.iteminfo import Info, current
 
 CANCEL_AGAIN = 2.0
@@ -24,24 +24,26 @@ YIELD_CHECK = 64
 
 
 class _Slot:
-    __slots__ = ("book", "expired", "position", "since", "task", "waiting")
+    __slots__ = ("book", "expired", "listed", "position", "since", "task", "waiting")
 
     def __init__(self, book: Book) -> None:
         self.book = book
         self.position = -1
+        self.listed: list[int] | None = None
         self.since = 0.0
         self.expired = False
         self.waiting = False
         self.task: asyncio.Task[None] | None = None
 
+    @property
+    def positions(self) -> list[int]:
+        return [self.position] if self.listed is None else self.listed
+
     def info(self) -> Info:
         return self.book.info(self.position)
 
 
-_slot_of_task: contextvars.ContextVar[_Slot] = contextvars.ContextVar("fanout_slot")
-
-
-class AsyncWindow(Window):
+class AsyncWindow(SlotWindow):
     """Slots are tasks of the worker's event loop.
 
     Args:
@@ -121,7 +123,7 @@ class AsyncWindow(Window):
     async def _take_items(self, slot: _Slot, source: Iterator[int]) -> None:
         """Run one item after the other. Everything that a quick item pays for is in this loop."""
         current.set(slot.info)
-        _slot_of_task.set(slot)
+        current_slot.set(slot)
         book, call, validate, dump = self.book, self._call, self.book.validate, self.book.dump
         values, outputs, loop = book.values, book.outputs, self._loop
         turn, seen = loop.time(), 0
@@ -160,14 +162,14 @@ class AsyncWindow(Window):
     async def _take_lists(self, slot: _Slot, source: Iterator[int]) -> None:
         """Run one list after the other."""
         current.set(slot.info)
-        _slot_of_task.set(slot)
+        current_slot.set(slot)
         book = self.book
         size = self._list_size or 1
         while True:
             positions, items = take_list(book, source, size)
             if not positions:
                 return
-            slot.position = positions[0]
+            slot.position, slot.listed = positions[0], positions
             slot.since = 0.0
             if not self._growing:
                 self._growing = True
@@ -191,7 +193,7 @@ class AsyncWindow(Window):
         self, call: Callable[[Any], Awaitable[Any]], gate: asyncio.Semaphore
     ) -> Callable[[Any], Awaitable[Any]]:
         async def through(item: Any) -> Any:
-            slot = _slot_of_task.get()
+            slot = cast(_Slot, current_slot.get())
             slot.waiting = True
             async with gate:
                 slot.waiting, slot.since = False, 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -64,13 +65,16 @@ class Book:
     outputs: list[bytes | None] = field(default_factory=list)
     failures: dict[int, bytes] = field(default_factory=dict)
     attempts: dict[int, int] = field(default_factory=dict)
+    due: dict[int, float] = field(default_factory=dict)
     error_types: dict[str, int] = field(default_factory=dict)
     samples: list[str] = field(default_factory=list)
+    held: int = 0
 
     def __post_init__(self) -> None:
         for part in self.parts:
             self.values.extend(part.values)
         self.outputs = [None] * len(self.values)
+        self.indexes = range(self.start, self.start + len(self.values))
         self.json = all(part.json for part in self.parts)
         if self.inline and not self.json:
             # They are few; as text they are validated like any JSON, and no attempt can change them for the next.
@@ -111,13 +115,17 @@ class Book:
             processor=self.processor.name,
         )
 
+    def succeed(self, position: int, row: bytes) -> None:
+        """Record the output of an item."""
+        self.outputs[position] = row
+
     def reject(self, position: int, error: Exception) -> None:
         """Record an item that does not fit the processor's annotation, or breaks a validator there."""
         if isinstance(error, ValidationError):
-            self._settle(position, "InvalidItem", _describe(error), "")
+            self.settle(position, "InvalidItem", _describe(error), "")
         else:
             kind, message, trace = _account_of(error)
-            self._settle(position, "InvalidItem", f"{kind}: {message}", trace)
+            self.settle(position, "InvalidItem", f"{kind}: {message}", trace)
 
     def fail(self, position: int, error: BaseException) -> float | None:
         """Count a failed attempt.
@@ -128,12 +136,19 @@ class Book:
         attempts = self.attempts[position] = self.attempts.get(position, 0) + 1
         delay = self._next_attempt(error, attempts)
         if delay is None:
-            self._settle(position, *_account_of(error))
+            self.settle(position, *_account_of(error))
+        else:
+            self.due[position] = time.time() + delay
         return delay
 
     def settled(self, position: int) -> bool:
         """Tell whether the item has an outcome."""
         return self.outputs[position] is not None or position in self.failures
+
+    def unsettled(self) -> list[int]:
+        """Return the positions of the items without an outcome, in order."""
+        failures = self.failures
+        return [p for p, output in enumerate(self.outputs) if output is None and p not in failures]
 
     def more(self) -> list[list[int]]:
         """Return the ranges `[start, count]` of items without an outcome, in order."""
@@ -173,10 +188,10 @@ class Book:
         for position in unusable:
             value = self.values[position]
             if isinstance(value, Unreadable):
-                self._settle(position, value.error_type, value.reason, "")
+                self.settle(position, value.error_type, value.reason, "")
             else:
                 reason = f"the item has {len(value):,} bytes, max_item_bytes is {most:,}"
-                self._settle(position, "ItemTooLarge", reason, "")
+                self.settle(position, "ItemTooLarge", reason, "")
         return unusable
 
     def _next_attempt(self, error: BaseException, attempts: int) -> float | None:
@@ -199,7 +214,8 @@ class Book:
             return None
         return self.options.backoff(attempts)
 
-    def _settle(self, position: int, error_type: str, message: str, trace: str) -> None:
+    def settle(self, position: int, error_type: str, message: str, trace: str) -> None:
+        """Record the final failure of an item."""
         where = self._source(position)
         self.error_types[error_type] = self.error_types.get(error_type, 0) + 1
         if len(self.samples) < MAX_SAMPLES:

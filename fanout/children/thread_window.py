@@ -6,15 +6,15 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from typing import Any
 
 from pydantic_core import PydanticSerializationError
 
 from fanout.children.async_window import settle_list, take_list
 from fanout.children.book import Book, unserializable
-from fanout.children.window import LONGEST_TICK, Window
+from fanout.children.window import LONGEST_TICK, SlotWindow, current_slot
 from fanout.iteminfo import Info, current
+from fanout.threads import Threads
 
 FIRST_TICK = 0.001
 QUICK = 5000
@@ -35,7 +35,7 @@ class _Slot:
         return self.book.info(self.position)
 
 
-class ThreadWindow(Window):
+class ThreadWindow(SlotWindow):
     """Slots are threads: each takes one item after the other, without going through the event loop.
 
     A thread cannot be ended from outside: one whose item is timed out is abandoned, and its late outcome ignored.
@@ -58,7 +58,7 @@ class ThreadWindow(Window):
         limit: int,
         deadline: float,
         context: contextvars.Context,
-        pool: Executor,
+        pool: Threads,
         list_size: int | None = None,
     ) -> None:
         self._list_size = None if list_size is None else min(list_size, limit)
@@ -110,6 +110,12 @@ class ThreadWindow(Window):
                 self._start(self._source)
 
     def _abandon(self, slot: _Slot) -> None:
+        """Go on without the slot: its thread cannot be ended from outside."""
+        if slot.positions:
+            self._pool.lose(self.book.processor.name)
+        self._close(slot)
+
+    def _close(self, slot: _Slot) -> None:
         slot.abandoned = True
         self._slots.discard(slot)
         self._open -= 1
@@ -118,6 +124,7 @@ class ThreadWindow(Window):
 
     def _work(self, slot: _Slot, source: Iterator[int]) -> None:
         current.set(slot.info)
+        current_slot.set(slot)
         try:
             step = self._one if self._list_size is None else self._list
             while step(slot, source):
@@ -128,7 +135,9 @@ class ThreadWindow(Window):
         finally:
             with self._lock:
                 if not slot.abandoned:
-                    self._abandon(slot)
+                    self._close(slot)
+                elif slot.positions:
+                    self._pool.regain(self.book.processor.name)
             # A thread that was abandoned may outlive the worker's loop.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._wake.set)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import heapq
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from fanout.children.book import Book
@@ -30,9 +31,40 @@ class Slot(Protocol):
     since: float
     """When the item was first seen waiting, by the loop's clock; 0 while it was not."""
 
+    @property
+    def positions(self) -> Sequence[int]:
+        """The items that run in it."""
+
+
+current_slot: contextvars.ContextVar[Slot] = contextvars.ContextVar("fanout_slot")
+"""Set once per slot, not per item: where the code around a call asks which items it runs for."""
+
 
 class Window(ABC):
-    """Runs the items of a book, so many at a time, until each has an outcome or the window is stopped.
+    """Runs the items of a book, so many at a time, until each has an outcome or the window is stopped."""
+
+    book: Book
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Run the items; returns when nothing is in flight any more."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Begin no further item; what is in flight ends."""
+
+    @abstractmethod
+    async def halt(self) -> None:
+        """Stop, and cut off what is in flight: those items stay without an outcome."""
+
+    @property
+    @abstractmethod
+    def in_flight(self) -> int:
+        """Items, or slots for them, that are in flight."""
+
+
+class SlotWindow(Window):
+    """A window of slots in this process.
 
     Args:
         book: The items.

@@ -7,7 +7,6 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from fanout.children.thread_window import ThreadWindow
 from fanout.children.window import Window
 from fanout.options import Options
 from fanout.readers.range import Numbered
+from fanout.threads import Threads
 from tests.waiting import eventually
 
 KINDS = ["async", "thread"]
@@ -93,7 +93,7 @@ class Case:
             limit=self.limit,
             deadline=self.deadline,
             context=context,
-            pool=ThreadPoolExecutor(self.limit),
+            pool=Threads(self.limit),
         )
 
 
