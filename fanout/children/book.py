@@ -62,6 +62,7 @@ class Book:
     worker: str
     inline: bool = False
     values: list[Any] = field(default_factory=list)
+    indexes: Sequence[int] = ()
     outputs: list[bytes | None] = field(default_factory=list)
     failures: dict[int, bytes] = field(default_factory=dict)
     attempts: dict[int, int] = field(default_factory=dict)
@@ -101,11 +102,11 @@ class Book:
                 value = None
             if isinstance(value, dict) and value.get(self.key) is not None:
                 return str(value[self.key])
-        return str(self.start + position)
+        return str(self.indexes[position])
 
     def info(self, position: int) -> Info:
         """Return what a processor may ask about the item."""
-        index = self.start + position
+        index = self.indexes[position]
         return Info(
             run_id=self.run_id,
             index=index,
