@@ -59,6 +59,7 @@ class News:
 
     def failed(self, position: int, attempts: int, due: float | None) -> None:
         """Pass on that an item has failed so often, and when it may run again."""
+        self._ledger.failed(position, attempts)
         with self._lock:
             self._next.attempts[position] = attempts
             if due is not None:

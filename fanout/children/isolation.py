@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fanout.errors import Unisolable
 
 WAYS = 16
-"""Parts that suspects are split into, and cells that run at once: each level of splitting costs one more death."""
+"""Parts that suspects are split into at most, and cells that run at once: each level costs one more death."""
 
 VAIN = 3
 """Deaths in a row that no item can have caused, after which it is the process that is at fault."""
@@ -53,18 +53,25 @@ class Ended:
     left: Sequence[int] = field(default_factory=list)
 
 
-def split(items: Sequence[int], ways: int = WAYS) -> list[Sequence[int]]:
-    """Split items into so many parts at most, of nearly the same size."""
+def levels_of(suspects: int) -> int:
+    """Return how often so many suspects are split at most before each is alone."""
+    levels = 0
+    while WAYS**levels < suspects:
+        levels += 1
+    return levels
+
+
+def split(items: Sequence[int]) -> list[Sequence[int]]:
+    """Split suspects into parts: as few as do not cost a level more, since each part is a process to start."""
+    levels = levels_of(len(items))
+    ways = next(ways for ways in range(1, WAYS + 1) if ways**levels >= len(items))
     size = math.ceil(len(items) / ways)
     return [items[at : at + size] for at in range(0, len(items), size)]
 
 
 def most_deaths(suspects: int) -> int:
     """Return the deaths that finding one item among so many suspects costs at most."""
-    levels = 0
-    while suspects > 1:
-        suspects, levels = math.ceil(suspects / WAYS), levels + 1
-    return 1 + levels
+    return 1 + levels_of(suspects)
 
 
 class Isolation:

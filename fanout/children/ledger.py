@@ -8,10 +8,14 @@ from pathlib import Path
 
 STARTED = 1
 DONE = 2
+MOST = 255
+"""What a byte can tell."""
 
 
 class Ledger:
-    """One byte for each item, in a file that is mapped into memory: a mark costs a store, and no crash loses it.
+    """Two bytes for each item, in a file that is mapped into memory: a mark costs a store, and no crash loses it.
+
+    The first says how far it is, the second how often it has failed.
 
     Args:
         path: A file that `create` has made.
@@ -20,11 +24,12 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         with path.open("r+b") as file:
             self._marks = mmap.mmap(file.fileno(), 0)
+        self._items = len(self._marks) // 2
 
     @classmethod
     def create(cls, path: Path, items: int) -> Ledger:
         """Make the file, without marks."""
-        path.write_bytes(bytes(items))
+        path.write_bytes(bytes(2 * items))
         return cls(path)
 
     def start(self, positions: Iterable[int]) -> None:
@@ -36,6 +41,14 @@ class Ledger:
         """Mark items whose run has ended, well or not."""
         for position in positions:
             self._marks[position] = DONE
+
+    def failed(self, position: int, attempts: int) -> None:
+        """Note how often an item has failed."""
+        self._marks[self._items + position] = min(attempts, MOST)
+
+    def attempts(self) -> dict[int, int]:
+        """Return how often items have failed, where they have."""
+        return {position: found for position, found in enumerate(self._marks[self._items :]) if found}
 
     def started(self) -> list[int]:
         """Return the items that are started and not done."""
@@ -50,4 +63,4 @@ class Ledger:
         self._marks.close()
 
     def _marked(self, mark: int) -> list[int]:
-        return [position for position, found in enumerate(self._marks[:]) if found == mark]
+        return [position for position, found in enumerate(self._marks[: self._items]) if found == mark]

@@ -110,6 +110,9 @@ class QuarantineWindow(Window):
         book = self.book
         if death is None:
             return Ended(None)
+        for mark, attempts in cell.ledger.attempts().items():
+            if not book.settled(positions[mark]):
+                book.attempts[positions[mark]] = max(attempts, book.attempts.get(positions[mark], 0))
         # What has returned, but was not heard of, is the next best guess where nothing was running.
         started = [positions[mark] for mark in cell.ledger.started()]
         ended = [positions[mark] for mark in cell.ledger.ended()]

@@ -15,7 +15,7 @@ import fanout
 from fanout.children.async_window import AsyncWindow
 from fanout.children.book import Book
 from fanout.children.thread_window import ThreadWindow
-from fanout.children.window import Window
+from fanout.children.window import SlotWindow
 from fanout.options import Options
 from fanout.readers.range import Numbered
 from fanout.threads import Threads
@@ -37,7 +37,7 @@ class Case:
         self.running = self.peak = 0
         self.lock = threading.Lock()
 
-    def window(self, act: Callable[[int], Any]) -> Window:
+    def window(self, act: Callable[[int], Any]) -> SlotWindow:
         """Return the window: `act` is called by each item, and may return seconds to wait."""
 
         def begin() -> None:
