@@ -43,6 +43,8 @@ class Plugin(SimplePlugin):
             `FANOUT_ALLOWED_ROOTS` (separated by commas), and the working folder.
         threads: Threads of a worker for `def` processors.
         processes: Processes of a worker for `executor="process"`; None for one a core.
+        watchdog: Whether an item that blocks a worker's event loop for ever ends the process. Turn it on where
+            something starts the process again, as `fanout worker` does: the item is then found, and fails alone.
     """
 
     NAME = "fanout.Plugin"
@@ -55,12 +57,14 @@ class Plugin(SimplePlugin):
         allowed_roots: Sequence[str | os.PathLike[str]] | None = None,
         threads: int = 128,
         processes: int | None = None,
+        watchdog: bool = False,
     ) -> None:
         self._chosen = None if processors is None else {made.name: made for made in processors}
         self.store = to_url(store or os.environ.get("FANOUT_STORE") or DEFAULT_STORE)
         self.allowed_roots = self._all_roots(allowed_roots)
         self.threads = threads
         self.processes = processes
+        self.watchdog = watchdog
         self._benches: list[Any] = []
         super().__init__(self.NAME, workflows=self._with_workflows, workflow_runner=_without_needless_imports)
 
@@ -82,7 +86,11 @@ class Plugin(SimplePlugin):
         from fanout.workbench import Workbench
 
         bench = Workbench(
-            self.processors, Roots(self.allowed_roots), threads=self.threads, processes=self.processes
+            self.processors,
+            Roots(self.allowed_roots),
+            threads=self.threads,
+            processes=self.processes,
+            watchdog=self.watchdog,
         )
         self._benches.append(bench)
         parent = ParentActivities(bench)
@@ -100,7 +108,11 @@ class Plugin(SimplePlugin):
         return config
 
     async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:
-        """See base class."""
+        """See base class.
+
+        Raises:
+            WorkerExhausted: So many threads hang that the worker is of no use; it has handed back what it had.
+        """
         owners = [
             getattr(function, "__self__", None)
             for function in worker.config(active_config=True)["activities"]
@@ -113,6 +125,7 @@ class Plugin(SimplePlugin):
         async with contextlib.AsyncExitStack() as stack:
             for bench in mine:
                 await stack.enter_async_context(bench.open())
+                await stack.enter_async_context(bench.retiring(worker.shutdown))
             await next(worker)
 
     def _with_workflows(self, existing: Sequence[type] | None) -> Sequence[type]:

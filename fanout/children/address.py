@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from fanout.errors import Unisolable
-from fanout.processors import Processor, registered
+from fanout.processors import Lifespan, Processor, registered
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,32 @@ class Address:
         Raises:
             Unisolable: It is not there.
         """
+        found = self._find()
+        if isinstance(found, Processor):
+            return found
+        raise self._unfindable(f"importing {self.module} does not make it")
+
+    def load_call(self) -> tuple[Callable[..., Any], Lifespan | None]:
+        """Import what is called, and its lifespan; a function does that no processor is made of on import.
+
+        Raises:
+            Unisolable: It is not there.
+        """
+        found = self._find()
+        if isinstance(found, Processor):
+            return found.function, found.lifespan
+        if callable(found):
+            return found, None
+        raise self._unfindable(f"importing {self.module} does not make it")
+
+    def _find(self) -> Any:
         try:
             target: Any = importlib.import_module(self.module)
         except Exception as error:
             raise self._unfindable(f"{type(error).__name__}: {error}") from error
         for part in self.qualname.split("."):
             target = getattr(target, part, None)
-        found = target if isinstance(target, Processor) else registered().get(self.name)
-        if found is None:
-            raise self._unfindable(f"importing {self.module} does not make it")
-        return found
+        return target if isinstance(target, Processor) else registered().get(self.name, target)
 
     def _unfindable(self, reason: str) -> Unisolable:
         return Unisolable(

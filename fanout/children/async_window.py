@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
 from typing import Any, cast
@@ -193,11 +194,12 @@ class AsyncWindow(SlotWindow):
         self, call: Callable[[Any], Awaitable[Any]], gate: asyncio.Semaphore
     ) -> Callable[[Any], Awaitable[Any]]:
         async def through(item: Any) -> Any:
-            slot = cast(_Slot, current_slot.get())
-            slot.waiting = True
-            async with gate:
-                slot.waiting, slot.since = False, 0.0
+            with untimed():
+                await gate.acquire()
+            try:
                 return await call(item)
+            finally:
+                gate.release()
 
         return through
 
@@ -222,6 +224,17 @@ class AsyncWindow(SlotWindow):
         slot.expired = False
         self._uncancel(slot)
         return TimeoutError(f"the item took longer than its timeout of {self.book.options.timeout:g} s")
+
+
+@contextlib.contextmanager
+def untimed() -> Iterator[None]:
+    """Within a call: the item's timeout begins anew after the block."""
+    slot = cast(_Slot, current_slot.get())
+    slot.waiting = True
+    try:
+        yield
+    finally:
+        slot.waiting, slot.since = False, 0.0
 
 
 def take_list(book: Book, source: Iterator[int], size: int) -> tuple[list[int], list[Any]]:

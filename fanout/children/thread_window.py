@@ -22,13 +22,14 @@ QUICK = 5000
 
 
 class _Slot:
-    __slots__ = ("abandoned", "book", "position", "positions", "since")
+    __slots__ = ("abandoned", "begun", "book", "position", "positions", "since")
 
     def __init__(self, book: Book) -> None:
         self.book = book
         self.position = -1
         self.positions: list[int] = []
         self.since = 0.0
+        self.begun = False
         self.abandoned = False
 
     def info(self) -> Info:
@@ -100,6 +101,10 @@ class ThreadWindow(SlotWindow):
                 )
                 for position in slot.positions:
                     self._failed(position, error)
+            if self.stopping:
+                # Where threads hang, one may wait for ever to begin.
+                for slot in [s for s in self._slots if not s.begun]:
+                    self._close(slot)
             ended, self._seen = self._ended - self._seen, self._ended
             elapsed = now - self._looked if self._looked else FIRST_TICK
             self._looked = now
@@ -125,6 +130,10 @@ class ThreadWindow(SlotWindow):
     def _work(self, slot: _Slot, source: Iterator[int]) -> None:
         current.set(slot.info)
         current_slot.set(slot)
+        with self._lock:
+            if slot.abandoned:
+                return
+            slot.begun = True
         try:
             step = self._one if self._list_size is None else self._list
             while step(slot, source):

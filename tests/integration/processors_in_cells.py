@@ -74,6 +74,22 @@ def processed(number: int, *, how: dict[str, str], folder: str = "", pause: floa
     return threaded(number, how=how, folder=folder, pause=pause)
 
 
+@fanout.processor(name="cell-process-once", executor="process")
+def processed_once(number: int, *, folder: str) -> int:
+    """Kill the process at the first attempt of an item only."""
+    if count(folder, number) == 1 and number == 3:
+        os._exit(9)
+    return number
+
+
+@fanout.processor(name="cell-process-hangs", executor="process", timeout=1.0, retries=0)
+def processed_hangs(number: int, *, folder: str) -> int:
+    Path(folder, f"{os.getpid()}.pid").touch()
+    while number == 3:
+        pass
+    return number
+
+
 @fanout.processor(name="cell-list", list_size=5)
 async def listed(
     numbers: list[int], *, how: dict[str, str], folder: str = "", pause: float = 0.01
@@ -120,7 +136,8 @@ async def pooled(number: int, found: str, *, how: dict[str, str]) -> str:
 
 @asynccontextmanager
 async def broken() -> AsyncIterator[None]:
-    raise RuntimeError("no database")
+    if os.getpid():
+        raise RuntimeError("no database")
     yield
 
 
@@ -131,7 +148,8 @@ async def broken_lifespan(number: int, found: None, *, how: dict[str, str]) -> i
 
 @asynccontextmanager
 async def deadly() -> AsyncIterator[None]:
-    os._exit(3)
+    if os.getpid():
+        os._exit(3)
     yield
 
 
