@@ -130,10 +130,8 @@ class ThreadWindow(SlotWindow):
     def _work(self, slot: _Slot, source: Iterator[int]) -> None:
         current.set(slot.info)
         current_slot.set(slot)
-        with self._lock:
-            if slot.abandoned:
-                return
-            slot.begun = True
+        if not self._take_up(slot):
+            return
         try:
             step = self._one if self._list_size is None else self._list
             while step(slot, source):
@@ -150,6 +148,11 @@ class ThreadWindow(SlotWindow):
             # A thread that was abandoned may outlive the worker's loop.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._wake.set)
+
+    def _take_up(self, slot: _Slot) -> bool:
+        with self._lock:
+            slot.begun = not slot.abandoned
+            return slot.begun
 
     def _one(self, slot: _Slot, source: Iterator[int]) -> bool:
         """Run one item; returns whether there may be another for this slot."""
