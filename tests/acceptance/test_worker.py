@@ -86,7 +86,7 @@ def test_a_worker_whose_threads_hang_ends_within_its_grace(project: Project, run
     assert process.wait(15) == 0
     assert '"worker stopped"' in project.log(process)
     assert not is_alive(ready["pid"])
-    assert project.fanout("terminate", run_id).returncode == 0
+    assert project.fanout("terminate", run_id, "--yes").returncode == 0
 
 
 def test_a_worker_that_is_exhausted_by_threads_that_hang_is_replaced(project: Project, run_id: str) -> None:
