@@ -78,12 +78,12 @@ async def batch(
     return standing
 
 
-async def _write(store: Store, kind: Kind, key: str, token: str, lines: list[bytes]) -> DataObject | None:
+async def _write(store: Store, kind: Kind, key: str, token: str, lines: list[bytes]) -> list[DataObject]:
     if not lines:
-        return None
+        return []
     path = data_path(kind, key, token)
     await store.create(path, lines)
-    return DataObject(path, len(lines), sum(map(len, lines)))
+    return [DataObject(path, len(lines), sum(map(len, lines)))]
 
 
 async def small_run(store: Store) -> None:

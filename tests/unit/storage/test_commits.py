@@ -13,7 +13,7 @@ from fanout.storage.stores import Store
 from tests.unit.storage.faulty import Died, FaultyStore, dies_at
 
 KEY = batch_key(12, 34)
-COMMIT = Commit("n", KEY, "t0", 0, 10, results=DataObject("_data/t0", 10, 99), succeeded=10)
+COMMIT = Commit("n", KEY, "t0", 0, 10, results=[DataObject("_data/t0", 10, 99)], succeeded=10)
 
 
 async def test_a_key_is_undecided_until_its_commit_is_created(store: Store) -> None:
@@ -210,7 +210,7 @@ async def test_a_partitions_commits_are_its_own(memory: Store) -> None:
 
 
 def test_outcomes_are_what_a_commit_does_not_hand_back() -> None:
-    commit = replace(COMMIT, more=[[2, 3], [9, 1]], succeeded=6, results=DataObject("x", 6, 9))
+    commit = replace(COMMIT, more=[[2, 3], [9, 1]], succeeded=6, results=[DataObject("x", 6, 9)])
     assert commits.outcomes(commit) == [(0, 2), (5, 4)]
 
 
