@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -19,7 +20,7 @@ from fanout.parent.group import GroupWorkflow
 from fanout.parent.root import RunWorkflow
 from fanout.processors import Processor, activity_name, registered
 from fanout.storage.roots import Roots, to_url
-from fanout.wire import PLAN_ACTIVITY
+from fanout.wire import FINALIZE_ACTIVITY, PLAN_ACTIVITY, PUBLISH_ACTIVITY, batch_activity, control_queue
 
 DEFAULT_STORE = "fanout-output"
 WORKFLOWS: list[type] = [RunWorkflow, GroupWorkflow, PartitionWorkflow]
@@ -27,6 +28,8 @@ SHARED_MODULES = [
     f"fanout.{name}" for name in ("errors", "models", "options", "quick", "storage", "topology", "wire")
 ]
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
+STICKY = timedelta(seconds=3)
+CONTROL_SLOTS = 10
 
 
 class Plugin(SimplePlugin):
@@ -62,6 +65,7 @@ class Plugin(SimplePlugin):
         self.threads = threads
         self.processes = processes
         self._benches: list[Any] = []
+        self._served: weakref.WeakSet[Worker] = weakref.WeakSet()
         super().__init__(self.NAME, workflows=self._with_workflows, workflow_runner=_without_needless_imports)
 
     @property
@@ -97,10 +101,17 @@ class Plugin(SimplePlugin):
         config["max_heartbeat_throttle_interval"] = HEARTBEAT_THROTTLE
         config["default_heartbeat_throttle_interval"] = HEARTBEAT_THROTTLE
         config["disable_eager_activity_execution"] = True
+        # Workflows of a worker that was killed move on after this.
+        config["sticky_queue_schedule_to_start_timeout"] = STICKY
         return config
 
     async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:
         """See base class."""
+        if worker in self._served:
+            # Both the client and the worker have a plugin.
+            await next(worker)
+            return
+        self._served.add(worker)
         owners = [
             getattr(function, "__self__", None)
             for function in worker.config(active_config=True)["activities"]
@@ -113,7 +124,26 @@ class Plugin(SimplePlugin):
         async with contextlib.AsyncExitStack() as stack:
             for bench in mine:
                 await stack.enter_async_context(bench.open())
+            if mine:
+                await stack.enter_async_context(self._control_worker(worker))
             await next(worker)
+
+    def _control_worker(self, worker: Worker) -> Worker:
+        """Return a worker with slots of its own for what must not wait behind batches."""
+        config = worker.config(active_config=True)
+        made = Worker(
+            config["client"],
+            task_queue=control_queue(worker.task_queue),
+            activities=[function for function in config["activities"] if _is_ours(function)],
+            identity=config["identity"],
+            max_concurrent_activities=CONTROL_SLOTS,
+            max_concurrent_activity_task_polls=2,
+            graceful_shutdown_timeout=config["graceful_shutdown_timeout"],
+            max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+        )
+        self._served.add(made)
+        return made
 
     def _with_workflows(self, existing: Sequence[type] | None) -> Sequence[type]:
         there = list(existing or ())
@@ -128,6 +158,11 @@ class Plugin(SimplePlugin):
             if here != Path(here.anchor):
                 given = [*given, here]
         return list(dict.fromkeys([self.store, *(to_url(root) for root in given)]))
+
+
+def _is_ours(function: Callable[..., Any]) -> bool:
+    name = activity_name(function) or ""
+    return name in (PLAN_ACTIVITY, PUBLISH_ACTIVITY, FINALIZE_ACTIVITY) or name.startswith(batch_activity(""))
 
 
 def _without_needless_imports(existing: WorkflowRunner | None) -> WorkflowRunner:

@@ -11,6 +11,9 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
+with workflow.unsafe.imports_passed_through():
+    from fanout.wire import control_queue
+
 R = TypeVar("R")
 Child = TypeVar("Child", bound="asyncio.Task[Any]")
 
@@ -74,7 +77,7 @@ async def wind_up(tasks: Sequence[asyncio.Task[Any]]) -> list[BaseException]:
     return [end for end in ended if isinstance(end, BaseException) and not is_cancelled_exception(end)]
 
 
-async def execute(name: str, order: Any, result_type: type[R] | None, *, small: bool, summary: str) -> R:
+async def execute(name: str, order: Any, result_type: type[R], *, small: bool, summary: str) -> R:
     """Execute an activity; a small one first inside the worker that runs the workflow.
 
     That saves a run of a hundred items most of its latency. Where the try fails, the ordinary activity follows, whose
@@ -107,6 +110,7 @@ async def execute(name: str, order: Any, result_type: type[R] | None, *, small: 
     result: R = await workflow.execute_activity(
         name,
         order,
+        task_queue=control_queue(workflow.info().task_queue),
         result_type=result_type,
         start_to_close_timeout=LONGEST,
         heartbeat_timeout=HEARTBEAT,

@@ -15,6 +15,7 @@ from typing import Any
 
 from temporalio.exceptions import ApplicationError
 
+from fanout.children.budget import INFLIGHT_BYTES, Budget
 from fanout.iteminfo import Info, current, info
 from fanout.processors import Processor, registered
 from fanout.storage.files import Files
@@ -33,9 +34,11 @@ class Workbench:
         roots: What may be read and written.
         threads: Threads for `def` processors.
         processes: Processes for `executor="process"`; None for one a core.
+        max_inflight_bytes: Bytes of items and results that all batches together hold.
 
     Attributes:
         gate: One place for each of the processes.
+        budget: The bytes that batches may hold.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Workbench:
         *,
         threads: int,
         processes: int | None,
+        max_inflight_bytes: int = INFLIGHT_BYTES,
     ) -> None:
         self.processors = processors
         self.roots = roots
@@ -54,6 +58,7 @@ class Workbench:
         self._pools: dict[str, ProcessPoolExecutor] = {}
         self._resources: dict[str, Any] = {}
         self.gate = asyncio.Semaphore(self._processes)
+        self.budget = Budget(max_inflight_bytes)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError
 
-from fanout.children.book import Book, WrongOutputs, unserializable
+from fanout.children.accounts import WrongOutputs, unserializable
+from fanout.children.book import Book
 from fanout.children.window import TURN, Window
 from fanout.iteminfo import Info, current
 
@@ -149,7 +150,8 @@ class AsyncWindow(Window):
                     self._failed(position, self._timed_out(slot))
                 else:
                     try:
-                        outputs[position] = dump(output)
+                        outputs[position] = row = dump(output)
+                        book.held += len(row)
                     except PydanticSerializationError as error:
                         self._failed(position, unserializable(output, error))
             seen += 1
@@ -251,7 +253,7 @@ def settle_list(
             failed(position, output)
             continue
         try:
-            book.outputs[position] = book.dump(output)
+            book.succeed(position, book.dump(output))
         except PydanticSerializationError as error:
             failed(position, unserializable(output, error))
 

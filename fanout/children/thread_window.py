@@ -12,7 +12,8 @@ from typing import Any
 from pydantic_core import PydanticSerializationError
 
 from fanout.children.async_window import settle_list, take_list
-from fanout.children.book import Book, unserializable
+from fanout.children.accounts import unserializable
+from fanout.children.book import Book
 from fanout.children.window import LONGEST_TICK, Window
 from fanout.iteminfo import Info, current
 
@@ -79,6 +80,10 @@ class ThreadWindow(Window):
         with self._lock:
             for slot in list(self._slots):
                 self._abandon(slot)
+
+    def guard(self) -> threading.Lock:
+        """See base class."""
+        return self._lock
 
     def _start(self, source: Iterator[int]) -> None:
         slot = _Slot(self.book)
@@ -161,7 +166,7 @@ class ThreadWindow(Window):
                 return False
             self._end(slot, 1)
             if failure is None:
-                book.outputs[position] = row
+                book.succeed(position, row)
             else:
                 self._failed(position, failure)
         return True

@@ -12,11 +12,12 @@ import asyncio
 import contextlib
 import heapq
 import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Protocol
 
-from fanout.children.book import Book
+from fanout.children.book import HOLD_SECONDS, Book
 
 TURN = 0.01
 """Seconds after which a batch that never waits lets the worker's event loop breathe."""
@@ -45,19 +46,20 @@ class Window(ABC):
         self.limit = limit
         self.stopping = False
         self._seconds = deadline
-        self._fresh: Iterator[int] = self._unsettled()
+        self._fresh: Iterator[int] = iter(())
         self._source = self._fresh_and_due()
         self._exhausted = False
-        self._late = False
         self._retries: list[tuple[float, int]] = []
         self._error: BaseException | None = None
         self._open = 0
+        self.most = book.options.max_batch_bytes
 
     async def run(self) -> None:
         """Run the items; returns when nothing is in flight any more."""
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         deadline = self._loop.time() + self._seconds
+        self._fresh = iter(self._sorted_by_time())
         self._start(self._source)
         while not self._finished():
             with contextlib.suppress(TimeoutError):
@@ -65,8 +67,7 @@ class Window(ABC):
             self._wake.clear()
             now = self._loop.time()
             if now >= deadline:
-                # What has begun is brought to its end: the next batch would not know of its attempts.
-                self._late, deadline = True, math.inf
+                self.stop()
             self._look_after(now)
             if self._next_due() <= now and self._open < self.limit and not self.stopping:
                 self._start(self._due())
@@ -76,6 +77,10 @@ class Window(ABC):
     def stop(self) -> None:
         """Begin no further item; what is in flight ends."""
         self.stopping = True
+
+    def guard(self) -> contextlib.AbstractContextManager[object]:
+        """Return what keeps the book from changing meanwhile."""
+        return contextlib.nullcontext()
 
     @abstractmethod
     async def halt(self) -> None:
@@ -102,7 +107,8 @@ class Window(ABC):
 
     def _failed(self, position: int, error: BaseException) -> None:
         delay = self.book.fail(position, error)
-        if delay is not None:
+        # One whose next attempt is far away is handed back with its attempts, and holds nothing up.
+        if delay is not None and delay <= HOLD_SECONDS:
             heapq.heappush(self._retries, (self._loop.time() + delay, position))
 
     def _overdue(self, slot: Slot, now: float) -> bool:
@@ -119,8 +125,10 @@ class Window(ABC):
                 yield from self._due()
             if self.stopping:
                 return
-            if self._late:
-                break
+            if self.book.held >= self.most:
+                # What is not begun is handed back: memory is bounded by bytes.
+                self.stop()
+                return
             yield position
         self._exhausted = True
         yield from self._due()
@@ -131,10 +139,16 @@ class Window(ABC):
 
     # ---- private
 
-    def _unsettled(self) -> Iterator[int]:
-        unusable = self.book.unusable
-        whole = range(len(self.book))
-        return iter([p for p in whole if p not in unusable] if unusable else whole)
+    def _sorted_by_time(self) -> list[int]:
+        """Return what may run at once; what waits for a retry is left to its time, or to be handed back."""
+        fresh, due, now = [], self.book.due, time.time()
+        for position in self.book.unsettled():
+            wait = due.get(position, 0.0) - now
+            if wait <= 0:
+                fresh.append(position)
+            elif wait <= HOLD_SECONDS:
+                heapq.heappush(self._retries, (self._loop.time() + wait, position))
+        return fresh
 
     def _finished(self) -> bool:
         if self._open:

@@ -127,6 +127,12 @@ class Reader(ABC):
             SourceError: The source is missing, or changed since it was planned.
         """
 
+    async def fit(
+        self, files: Files, store: Store, page: Page, start: int, count: int, most: int
+    ) -> tuple[int, int]:
+        """Find out how many items may be read within some bytes."""
+        return count, round(page.size * count / max(page.count, 1))
+
     def __repr__(self) -> str:
         return self.kind
 

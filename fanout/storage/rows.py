@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
 from fanout.errors import StoreError
 from fanout.storage import commits, tiling
 from fanout.storage.layout import Kind

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pydantic_core import to_json
 
 from fanout.models import Failure
 
 
-def result_rows(
-    start: int, outputs: Sequence[bytes | None], key_of: Callable[[int], str] | None
-) -> list[bytes]:
-    """Return the rows of the items that have an output, in order.
+def result_rows(indexes: Sequence[int], outputs: Sequence[bytes], keys: Sequence[str] | None) -> list[bytes]:
+    """Return the rows of items that succeeded.
 
     Args:
-        start: Index of the first item.
-        outputs: The output of each item as JSON; None where it has none.
-        key_of: Returns the key of the item at a position; None where keys are indexes.
+        indexes: The index of each item.
+        outputs: Its output as JSON.
+        keys: Its key; None where keys are indexes.
     """
-    if key_of is None:
+    if keys is None:
         return [
             b'{"index":%d,"key":"%d","output":%b}\n' % (index, index, output)
-            for index, output in enumerate(outputs, start)
-            if output is not None
+            for index, output in zip(indexes, outputs, strict=True)
         ]
     return [
-        b'{"index":%d,"key":%b,"output":%b}\n' % (start + position, to_json(key_of(position)), output)
-        for position, output in enumerate(outputs)
-        if output is not None
+        b'{"index":%d,"key":%b,"output":%b}\n' % (index, to_json(key), output)
+        for index, key, output in zip(indexes, keys, outputs, strict=True)
     ]
 
 

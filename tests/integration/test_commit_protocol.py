@@ -91,9 +91,9 @@ def named(commit: dict[str, object]) -> list[str]:
     """Return the data objects that a commit names."""
     found = []
     for kind in ("failures", "results"):
-        one = commit[kind]
-        if isinstance(one, dict):
-            found.append(str(one["path"]))
+        written = commit[kind]
+        assert isinstance(written, list)
+        found += [str(one["path"]) for one in written]
     return sorted(found)
 
 
@@ -169,7 +169,7 @@ async def test_a_commit_of_another_nonce_or_range_fails_the_batch_for_good(bench
     whole = json.loads(path.read_bytes())
     for change, message in (
         ({"nonce": "another"}, "belongs to another start of the run"),
-        ({"start": 3}, "a key must name one range for ever"),
+        ({"start": 3}, "a key must name one set for ever"),
         ({"key": "000000/00000009"}, "says that it is the commit of"),
     ):
         path.write_text(json.dumps({**whole, **change}))
