@@ -15,6 +15,7 @@ from temporalio.plugin import SimplePlugin
 from temporalio.worker import Worker, WorkerConfig, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
+from fanout.children.budget import INFLIGHT_BYTES
 from fanout.children.workflow import PartitionWorkflow
 from fanout.parent.group import GroupWorkflow
 from fanout.parent.root import RunWorkflow
@@ -46,6 +47,8 @@ class Plugin(SimplePlugin):
             `FANOUT_ALLOWED_ROOTS` (separated by commas), and the working folder.
         threads: Threads of a worker for `def` processors.
         processes: Processes of a worker for `executor="process"`; None for one a core.
+        max_inflight_bytes: Bytes of items and results that all batches of a worker process hold at once; 256 MiB by
+            default. What the items in flight hold themselves comes on top.
     """
 
     NAME = "fanout.Plugin"
@@ -58,12 +61,14 @@ class Plugin(SimplePlugin):
         allowed_roots: Sequence[str | os.PathLike[str]] | None = None,
         threads: int = 128,
         processes: int | None = None,
+        max_inflight_bytes: int = INFLIGHT_BYTES,
     ) -> None:
         self._chosen = None if processors is None else {made.name: made for made in processors}
         self.store = to_url(store or os.environ.get("FANOUT_STORE") or DEFAULT_STORE)
         self.allowed_roots = self._all_roots(allowed_roots)
         self.threads = threads
         self.processes = processes
+        self.max_inflight_bytes = max_inflight_bytes
         self._benches: list[Any] = []
         self._served: weakref.WeakSet[Worker] = weakref.WeakSet()
         super().__init__(self.NAME, workflows=self._with_workflows, workflow_runner=_without_needless_imports)
@@ -86,7 +91,11 @@ class Plugin(SimplePlugin):
         from fanout.workbench import Workbench
 
         bench = Workbench(
-            self.processors, Roots(self.allowed_roots), threads=self.threads, processes=self.processes
+            self.processors,
+            Roots(self.allowed_roots),
+            threads=self.threads,
+            processes=self.processes,
+            max_inflight_bytes=self.max_inflight_bytes,
         )
         self._benches.append(bench)
         parent = ParentActivities(bench)

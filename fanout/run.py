@@ -117,11 +117,16 @@ class Run:
             RunFailed: It ended otherwise.
             RunNotFound: The server knows no run of that id.
         """
-        try:
-            result: RunResult = await self._asked(self._handle(self._execution, RunResult).result())
-            return result
-        except WorkflowFailureError as error:
-            raise await self._failure(error.cause) from None
+        execution = self._execution
+        while True:
+            try:
+                result: RunResult = await self._asked(self._handle(execution, RunResult).result())
+                return result
+            except WorkflowFailureError as error:
+                later = await self._reset_to() if isinstance(error.cause, TerminatedError) else None
+                if later in (None, execution):
+                    raise await self._failure(error.cause) from None
+                execution = later
 
     async def show(self, console: Console | None = None) -> RunResult:
         """Show a progress bar, in a terminal or a notebook, until the run ends.
@@ -315,6 +320,13 @@ class Run:
             return await self.result()
         except RunFailed as error:
             return error.result
+
+    async def _reset_to(self) -> str | None:
+        """Return the execution that goes on with the run, where it was reset; None where it was terminated."""
+        description = await self._asked(self._handle().describe())
+        first = description.raw_info.first_run_id or description.run_id
+        current: str = description.run_id
+        return current if self._execution in (None, first) and current != first else None
 
     async def _failure(self, cause: BaseException) -> RunFailed:
         if isinstance(cause, ApplicationError):

@@ -23,7 +23,7 @@ from fanout.children.accounts import (
 )
 from fanout.errors import ItemError
 from fanout.iteminfo import Info
-from fanout.models import Failure, Totals
+from fanout.models import Failure
 from fanout.options import Options
 from fanout.processors import Processor
 from fanout.readers.base import Records, Unreadable

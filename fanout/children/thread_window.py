@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError
 
-from fanout.children.async_window import settle_list, take_list
 from fanout.children.accounts import unserializable
+from fanout.children.async_window import settle_list, take_list
 from fanout.children.book import Book
 from fanout.children.window import LONGEST_TICK, Window
 from fanout.iteminfo import Info, current
