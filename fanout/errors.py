@@ -5,10 +5,12 @@
     │   ├── UnknownProcessor
     │   ├── UnknownReader
     │   └── NotAllowed        a path outside the worker's allowed roots
+    ├── WorkerUnfit           this worker cannot do it; another may
     ├── SourceError           the items cannot be read: missing, empty, changed under the run
     ├── StoreError            the output cannot be trusted: another run's marker, items lost or twice
     │   ├── ObjectExists
     │   ├── ObjectMissing
+    │   ├── OutputUnseen      this process sees no output of the run where it should be
     │   └── StoreUnavailable  may pass: the disk is full, the service does not answer
     ├── RunExists             the id is taken
     ├── RunNotFound
@@ -47,6 +49,10 @@ class NotAllowed(UsageError):
     """A URL lies outside the allowed roots."""
 
 
+class WorkerUnfit(FanoutError):
+    """This worker cannot do it; another one may. The text goes on after the worker's name: `has version 1 of …`."""
+
+
 class SourceError(FanoutError):
     """The items cannot be read: missing, not matching, or changed under the run."""
 
@@ -61,6 +67,10 @@ class ObjectExists(StoreError):
 
 class ObjectMissing(StoreError):
     """No object has that name."""
+
+
+class OutputUnseen(StoreError):
+    """This process sees no output of the run where it should be; others may."""
 
 
 class StoreUnavailable(StoreError):

@@ -26,6 +26,7 @@ from fanout.models import Failure, ItemResult, Progress, RunResult, Status, Tota
 from fanout.runinfo import RunInfo, count_pollers, read_info, refused, web_base
 from fanout.storage.reading import chunks, committed, find_key, find_row, load_manifest
 from fanout.storage.stores import open_store
+from fanout.trouble import find_trouble
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -215,29 +216,11 @@ class Run:
         await self._asked(self._handle().terminate(reason=reason))
 
     async def trouble(self) -> str | None:
-        """Return why batches of the run are being repeated, by the last failure the server knows of; None if none is.
+        """Return what the run waits for, or why its batches are being repeated, as the server knows; None if nothing.
 
         Items that fail are no trouble: this is about workers and stores.
         """
-        waiting, known = [self.id], {self.id}
-        while waiting:
-            asked = (self.client.get_workflow_handle(name).describe() for name in waiting)
-            found = [
-                d
-                for d in await asyncio.gather(*asked, return_exceptions=True)
-                if not isinstance(d, BaseException)
-            ]
-            for description in found:
-                for pending in description.raw_description.pending_activities:
-                    if pending.HasField("last_failure"):
-                        return (
-                            f"{pending.activity_type.name} is being repeated (attempt {pending.attempt}): "
-                            f"{pending.last_failure.message}"
-                        )
-            children = {c.workflow_id for d in found for c in d.raw_description.pending_children} - known
-            known |= children
-            waiting = sorted(children)
-        return None
+        return await find_trouble(self.client, self.id)
 
     async def pollers(self) -> int:
         """Return how many workers polled the run's task queue within the last minute."""

@@ -27,6 +27,9 @@ STATUS_MEMO = "fanout.status"
 ITEMS_MEMO = "fanout.items"
 FAILED_MEMO = "fanout.failed"
 
+WAITING = "waiting"
+"""Field of an activity's heartbeat details: what it waits for, in words."""
+
 RUN_FAILED = "RunFailed"
 """Type of the error with which a root workflow fails; its details hold the `RunResult`."""
 

@@ -16,6 +16,7 @@ from fanout.boundary import failing
 from fanout.children.async_window import AsyncWindow
 from fanout.children.book import HOLD_SECONDS, Book
 from fanout.children.execution import Execution, Waiting, output
+from fanout.children.fitness import check_version
 from fanout.children.life import Life, Superseded
 from fanout.children.loading import Loader
 from fanout.children.running import run_window
@@ -88,6 +89,7 @@ class BatchActivity:
         if not batch.concurrency:
             return output(await execution.seal(), [])
         processor = find(self._name, self._bench.processors)
+        check_version(processor, record)
         life = Life(waiting)
         job = _Job(batch, record, Options(**record.options), processor, store, execution, life)
         try:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from fanout.run import Run
     from fanout.runinfo import RunInfo
 
+LONGEST_TROUBLE = 1000
+"""Characters: whoever asks for the status wants to know it whole, with what to do."""
+
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -202,7 +205,7 @@ def _describe(
     if progress is not None and (progress.total or info.closed is None):
         rows += _numbers(progress)
     if trouble:
-        rows.append(("trouble", Text(one_line(trouble), style="yellow")))
+        rows.append(("trouble", Text(one_line(trouble, LONGEST_TROUBLE), style="yellow")))
     rows.append(("output", display(info.output)))
     if handle.web_url:
         rows.append(("Temporal Web", handle.web_url))

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from temporalio import activity
 
 from fanout import wire
-from fanout.boundary import failing
+from fanout.boundary import failing, planning
 from fanout.models import RunResult, Scan
 from fanout.options import resolve
 from fanout.processors import find
@@ -35,7 +35,7 @@ class ParentActivities:
         self.bench = bench
 
     @activity.defn(name=wire.PLAN_ACTIVITY)
-    @failing
+    @planning
     async def plan(self, order: PlanInput) -> PlanOutput:
         """Find the next page of the source; the first time, claim the output and settle the options.
 
