@@ -76,33 +76,40 @@ class BatchActivity:
         Raises:
             ApplicationError: The source cannot be read or the store cannot be trusted; not retried.
         """
-        store = open_store(self._bench.roots.check(batch.output))
-        record = await load_run(store, batch.nonce)
-        items = await _items_of(batch, store)
-        committed = await commits.find(store, batch.nonce, batch.key, expected=rests.ranges(items))
-        if committed is not None:
-            return output(committed, [])
-        waiting = Waiting()
-        execution = Execution(
-            store, batch, items, worker=activity.client().identity, version=record.version, waiting=waiting
-        )
-        if not batch.concurrency:
-            return output(await execution.seal(), [])
-        processor = find(self._name, self._bench.processors)
-        check_version(processor, record)
-        life = Life(waiting)
-        job = _Job(batch, record, Options(**record.options), processor, store, execution, life)
+        life = Life(Waiting())
         try:
-            left = await execution.resume() if activity.info().attempt > 1 else items
-            await life.begin(execution.settled)
-            return await self._run(job, left)
+            return await self._run(batch, life)
         except (asyncio.CancelledError, Superseded):
             raise
         except Exception:
             await life.end_by_itself()
             raise
 
-    async def _run(self, job: _Job, left: Sequence[Items]) -> BatchOutput:
+    async def _run(self, batch: BatchInput, life: Life) -> BatchOutput:
+        store = open_store(self._bench.roots.check(batch.output))
+        record = await load_run(store, batch.nonce)
+        items = await _items_of(batch, store)
+        committed = await commits.find(store, batch.nonce, batch.key, expected=rests.ranges(items))
+        if committed is not None:
+            return output(committed, [])
+        processor = find(self._name, self._bench.processors)
+        execution = Execution(
+            store,
+            batch,
+            items,
+            worker=activity.client().identity,
+            version=processor.version,
+            waiting=life.waiting,
+        )
+        if not batch.concurrency:
+            return output(await execution.seal(), [])
+        check_version(processor, record)
+        left = await execution.resume() if activity.info().attempt > 1 else items
+        await life.begin(execution.settled)
+        options = Options(**record.options)
+        return await self._run_items(_Job(batch, record, options, processor, store, execution, life), left)
+
+    async def _run_items(self, job: _Job, left: Sequence[Items]) -> BatchOutput:
         until = time.time() + HOLD_SECONDS
         now = [one for one in left if one.due <= until]
         later = [one for one in left if one.due > until]

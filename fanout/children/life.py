@@ -20,6 +20,7 @@ from temporalio.client import AsyncActivityCancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
 from fanout.children.execution import Waiting
+from fanout.wire import WAITING
 
 HEARTBEAT_SECONDS = 1.0
 FRESH = timedelta(seconds=1)
@@ -82,11 +83,13 @@ class Life:
     """
 
     def __init__(self, waiting: Waiting) -> None:
-        self.account = Account()
+        self._info = activity.info()
+        self._told = _told(self._info.heartbeat_details)
+        # What the last attempt has got done is known once its checkpoint is found.
+        self.account = self._told.after(self._told.settled) if self._info.attempt > 1 else Account()
         self.in_flight: Callable[[], int] = lambda: 0
         self._checkpoint = ""
         self.waiting = waiting
-        self._info = activity.info()
 
     async def begin(self, settled: int) -> None:
         """Make the account of earlier attempts durable, and learn whether this one is still wanted.
@@ -99,7 +102,7 @@ class Life:
         """
         info = self._info
         if info.attempt > 1:
-            self.account = _told(info.heartbeat_details).after(settled)
+            self.account = self._told.after(settled)
         elif datetime.now(UTC) - info.started_time < FRESH:
             return
         await self.acknowledged()
@@ -168,7 +171,7 @@ class Life:
         if self._checkpoint:
             details["checkpoint"] = self._checkpoint
         if self.waiting.reason:
-            details["waiting"] = self.waiting.reason
+            details[WAITING] = self.waiting.reason
         return details
 
 

@@ -18,7 +18,7 @@ async def test_attempts_that_fail_in_order_are_no_deaths(
 ) -> None:
     """A store or a network that fails for a while makes nobody a suspect."""
     accounts: list[Account] = []
-    run_as_usual = BatchActivity._run
+    run_as_usual = BatchActivity._run_items
 
     async def fail_thrice(self: BatchActivity, job: Any, left: Any) -> Any:
         accounts.append(job.life.account)
@@ -26,7 +26,7 @@ async def test_attempts_that_fail_in_order_are_no_deaths(
             raise OSError("the network is away")
         return await run_as_usual(self, job, left)
 
-    monkeypatch.setattr(BatchActivity, "_run", fail_thrice)
+    monkeypatch.setattr(BatchActivity, "_run_items", fail_thrice)
 
     @fanout.processor(name="plain")
     async def plain(number: int) -> int:
@@ -40,7 +40,7 @@ async def test_attempts_that_fail_in_order_are_no_deaths(
 
 async def test_attempts_that_fall_silent_are_deaths(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     accounts: list[Account] = []
-    run_as_usual = BatchActivity._run
+    run_as_usual = BatchActivity._run_items
 
     async def hang_twice(self: BatchActivity, job: Any, left: Any) -> Any:
         accounts.append(job.life.account)
@@ -49,7 +49,7 @@ async def test_attempts_that_fall_silent_are_deaths(engine: Engine, monkeypatch:
             raise OSError("the server has given it away since")
         return await run_as_usual(self, job, left)
 
-    monkeypatch.setattr(BatchActivity, "_run", hang_twice)
+    monkeypatch.setattr(BatchActivity, "_run_items", hang_twice)
 
     @fanout.processor(name="plain")
     async def plain(number: int) -> int:
