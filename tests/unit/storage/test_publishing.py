@@ -31,9 +31,11 @@ KIB = 1024
 
 
 def check_part_names(found: RollUp) -> None:
+    # A piece that was streamed may leave out numbers: how many parts it becomes is known once it is read.
     for kind in KINDS:
-        for number, part in enumerate(getattr(found, kind)):
-            assert part.path == part_path(kind, found.partition, number)
+        paths = [part.path for part in getattr(found, kind)]
+        possible = [part_path(kind, found.partition, number) for number in range(1000)]
+        assert [path for path in possible if path in paths] == paths
 
 
 async def check_parts(store: Store, found: RollUp) -> None:
@@ -86,7 +88,7 @@ async def test_what_was_not_run_is_part_of_the_tiling(memory: Store) -> None:
     with pytest.raises(StoreError, match="twice: items 5"):
         await publish(memory, NONCE, 0, 0, 20, [[5, 15]])
     found = await publish(memory, NONCE, 0, 0, 20, [[6, 4], [10, 10]])
-    assert found.not_run == [[6, 4], [10, 10]]
+    assert found.not_run == [[6, 14]]
 
 
 async def test_lost_and_doubled_items_are_named(memory: Store) -> None:
@@ -111,12 +113,11 @@ async def test_another_plan_of_the_same_partition_is_refused(memory: Store) -> N
 
 async def test_rows_that_are_gone_or_damaged_are_not_published(memory: Store) -> None:
     one = await batch(memory, 0, 0, 0, 10)
-    assert one.results is not None
-    data = await memory.read(one.results.path)
-    await memory.delete(one.results.path)
+    data = await memory.read(one.results[0].path)
+    await memory.delete(one.results[0].path)
     with pytest.raises(ObjectMissing, match="is committed, and does not exist"):
         await publish(memory, NONCE, 0, 0, 10, [])
-    await memory.create(one.results.path, data[:-5])
+    await memory.create(one.results[0].path, data[:-5])
     with pytest.raises(StoreError, match="it is damaged"):
         await publish(memory, NONCE, 0, 0, 10, [])
     assert await roll_ups.find(memory, NONCE, 0) is None
@@ -125,10 +126,9 @@ async def test_rows_that_are_gone_or_damaged_are_not_published(memory: Store) ->
 async def test_an_object_with_rows_too_few_is_noticed_where_rows_are_merged(memory: Store) -> None:
     commit = await batch(memory, 0, 0, 0, 10, more=[(4, 2)])
     await batch(memory, 0, 1, 4, 2)
-    assert commit.results is not None
-    data = await memory.read(commit.results.path)
-    await memory.delete(commit.results.path)
-    await memory.create(commit.results.path, data.replace(b"\n", b" ", 1))
+    data = await memory.read(commit.results[0].path)
+    await memory.delete(commit.results[0].path)
+    await memory.create(commit.results[0].path, data.replace(b"\n", b" ", 1))
     with pytest.raises(StoreError, match="7 rows where 8 are committed"):
         await publish(memory, NONCE, 0, 0, 10, [])
 
@@ -136,10 +136,9 @@ async def test_an_object_with_rows_too_few_is_noticed_where_rows_are_merged(memo
 async def test_a_row_of_an_item_that_another_object_holds_is_noticed(memory: Store) -> None:
     commit = await batch(memory, 0, 0, 0, 10, more=[(4, 2)])
     await batch(memory, 0, 1, 4, 2)
-    assert commit.results is not None
-    data = await memory.read(commit.results.path)
-    await memory.delete(commit.results.path)
-    await memory.create(commit.results.path, data.replace(b'{"index":3,', b'{"index":4,'))
+    data = await memory.read(commit.results[0].path)
+    await memory.delete(commit.results[0].path)
+    await memory.create(commit.results[0].path, data.replace(b'{"index":3,', b'{"index":4,'))
     with pytest.raises(StoreError, match="two rows of item 4"):
         await publish(memory, NONCE, 0, 0, 10, [])
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from fanout.errors import ObjectMissing, StoreError
-from fanout.storage import finding, markers, parts, publishing, reading, views
+from fanout.storage import finding, markers, merging, parts, publishing, reading
 from fanout.storage.layout import KINDS, Kind
 from fanout.storage.publishing import publish
 from fanout.storage.stores import Store, open_store
@@ -142,10 +142,9 @@ async def test_an_item_is_found_by_its_key(store: Store) -> None:
 async def test_keys_are_found_however_json_wrote_them(memory: Store, key: str, ascii_only: bool) -> None:
     await markers.claim(memory, outputs.record())
     commit = await batch(memory, 0, 0, 0, 1)
-    assert commit.results is not None
     row = json.dumps({"index": 0, "key": key, "output": "k0"}, ensure_ascii=ascii_only, separators=(",", ":"))
-    await memory.delete(commit.results.path)
-    await memory.create(commit.results.path, row.encode() + b"\n")
+    await memory.delete(commit.results[0].path)
+    await memory.create(commit.results[0].path, row.encode() + b"\n")
     found = await reading.find_key(memory, key)
     assert found == ("results", {"index": 0, "key": key, "output": "k0"})
     # The output's text is no key.
@@ -154,7 +153,7 @@ async def test_keys_are_found_however_json_wrote_them(memory: Store, key: str, a
 
 async def test_large_objects_are_streamed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "_WHOLE_BYTES", 2000)
-    monkeypatch.setattr(views, "_BLOCK_BYTES", 700)
+    monkeypatch.setattr(merging, "BLOCK_BYTES", 700)
     monkeypatch.setattr(parts, "SMALL_BYTES", 2000)
     await markers.claim(store, outputs.record())
     await batch(store, 0, 0, 0, 100)
@@ -172,10 +171,9 @@ async def test_damaged_rows_are_an_error_not_a_shorter_answer(
 ) -> None:
     await markers.claim(memory, outputs.record())
     commit = await batch(memory, 0, 0, 0, 10)
-    assert commit.results is not None
-    data = await memory.read(commit.results.path)
-    await memory.delete(commit.results.path)
-    await memory.create(commit.results.path, data[: len(data) // 2])
+    data = await memory.read(commit.results[0].path)
+    await memory.delete(commit.results[0].path)
+    await memory.create(commit.results[0].path, data[: len(data) // 2])
     with pytest.raises(StoreError, match="it is damaged"):
         await read(memory, "results")
     monkeypatch.setattr(reading, "_WHOLE_BYTES", 10)
@@ -186,8 +184,7 @@ async def test_damaged_rows_are_an_error_not_a_shorter_answer(
 async def test_rows_that_are_nowhere_are_an_error(memory: Store) -> None:
     await markers.claim(memory, outputs.record())
     commit = await batch(memory, 0, 0, 0, 10)
-    assert commit.results is not None
-    await memory.delete(commit.results.path)
+    await memory.delete(commit.results[0].path)
     for request in (read(memory, "results"), reading.find_row(memory, 3)):
         with pytest.raises(ObjectMissing):
             await request
@@ -208,7 +205,7 @@ async def test_a_reader_survives_the_end_of_the_run_at_every_step_of_its_own(
 ) -> None:
     if not whole:
         monkeypatch.setattr(reading, "_WHOLE_BYTES", 10)
-        monkeypatch.setattr(views, "_BLOCK_BYTES", 100)
+        monkeypatch.setattr(merging, "BLOCK_BYTES", 100)
 
     async def run(step: int) -> int:
         faulty = FaultyStore(open_store(f"memory://{uuid.uuid4().hex}"))
