@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fanout.errors import ObjectMissing, StoreError
+from fanout.errors import ObjectExists, ObjectMissing, StoreError
 from fanout.storage import markers, parts, publishing, roll_ups
 from fanout.storage.layout import (
     KINDS,
@@ -171,6 +171,26 @@ async def test_what_something_else_wrote_under_a_parts_name_is_not_published(mem
     await memory.create(part_path("results", 0, 0), b"something else\n")
     with pytest.raises(StoreError, match="something else wrote it"):
         await publish(memory, NONCE, 0, 0, 20, [])
+
+
+@pytest.mark.parametrize("rows", [10, 8])
+async def test_a_conflict_that_left_no_part_is_no_reason_to_give_up(
+    memory: Store, rows: int, no_pauses: None
+) -> None:
+    await batch(memory, 0, 0, 0, 10, more=[(4, 2)] if rows == 8 else [])
+    if rows == 8:
+        await batch(memory, 0, 1, 4, 2)
+    faulty = FaultyStore(memory)
+    conflicts = iter([ObjectExists("409"), ObjectExists("409 again")])
+
+    def conflict(operation: str, path: str) -> None:
+        if operation == "create" and (error := next(conflicts, None)):
+            raise error
+
+    faulty.before = conflict
+    found = await publish(faulty, NONCE, 0, 0, 10, [])
+    assert next(conflicts, None) is None
+    await check_parts(memory, found)
 
 
 @st.composite
