@@ -106,7 +106,9 @@ class Executor:
         found = await checkpoints.latest(self._store, NONCE, self._batch.key, ranges)
         if found is not None:
             self._done = replace(found, token=self._token)
-            attempts = {run[0] + at: run[2] for rest in found.rests for run in rest.runs for at in range(run[1])}
+            attempts = {
+                run[0] + at: run[2] for rest in found.rests for run in rest.runs for at in range(run[1])
+            }
             left = [i for first, length in commits.remaining(found) for i in range(first, first + length)]
             self._left = {i: attempts.get(i, 0) for i in left}
 

@@ -288,7 +288,9 @@ class World:
 
     async def check_commits(self) -> None:
         """Check that commits never change, and that what they name is there until it is published."""
-        found = {stored.path: await self.store.read(stored.path) for stored in await self.store.list("_commits")}
+        found = {
+            stored.path: await self.store.read(stored.path) for stored in await self.store.list("_commits")
+        }
         for path, data in self._commits.items():
             if found.get(path) != data:
                 self.fail(f"{path} has changed")
@@ -297,7 +299,11 @@ class World:
         for commit in new:
             await self._check_rows(commit)
         if "finalize" not in self.current and not self.over:
-            named = {data["path"]: data["size"] for commit in map(json.loads, found.values()) for data in _data(commit)}
+            named = {
+                data["path"]: data["size"]
+                for commit in map(json.loads, found.values())
+                for data in _data(commit)
+            }
             there = {stored.path: stored.size for stored in await self.store.list("_data")}
             gone = [path for path, size in named.items() if there.get(path) != size]
             if gone:
