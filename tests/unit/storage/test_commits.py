@@ -8,7 +8,7 @@ import pytest
 from fanout.errors import ObjectExists, StoreError, StoreUnavailable, UsageError
 from fanout.storage import commits, once
 from fanout.storage.layout import batch_key, commit_path
-from fanout.storage.records import Commit, DataObject
+from fanout.storage.records import Commit, DataObject, Rest
 from fanout.storage.stores import Store
 from tests.unit.storage.faulty import Died, FaultyStore, dies_at
 
@@ -212,6 +212,21 @@ async def test_a_partitions_commits_are_its_own(memory: Store) -> None:
 def test_outcomes_are_what_a_commit_does_not_hand_back() -> None:
     commit = replace(COMMIT, more=[[2, 3], [9, 1]], succeeded=6, results=[DataObject("x", 6, 9)])
     assert commits.outcomes(commit) == [(0, 2), (5, 4)]
+
+
+def test_items_that_touch_may_be_handed_back_as_one_range() -> None:
+    # Sets of several commits that follow each other, and have failed differently often.
+    commit = replace(
+        COMMIT,
+        count=9,
+        items=[[0, 2], [2, 5], [8, 2]],
+        more=[[1, 4]],
+        rests=[Rest([[6, 1, 2], [8, 1, 1]])],
+        succeeded=3,
+        results=[DataObject("x", 2, 9), DataObject("y", 1, 9)],
+    )
+    assert commits.outcomes(commit) == [(0, 1), (5, 1), (9, 1)]
+    assert commits.remaining(commit) == [(1, 4), (6, 1), (8, 1)]
 
 
 @pytest.mark.parametrize(

@@ -80,18 +80,13 @@ def test_subtract_agrees_with_sets_of_items(holes: list[tuple[int, int]], start:
 def test_without_agrees_with_sets_of_items(
     given_tiling: tuple[int, int, list[tuple[int, int]]], holes: list[tuple[int, int]], data: st.DataObject
 ) -> None:
-    # Some parts of a tiling are any set of items; each hole must lie within one of them.
+    # Some parts of a tiling are any set of items.
     parts = [part for part in given_tiling[2] if data.draw(st.booleans())]
-    possible = items(holes) <= items(parts) and all(
-        any(first <= hole[0] and sum(hole) <= first + length for first, length in parts)
-        for hole in holes
-        if hole[1]
-    )
+    possible = items(holes) <= items(parts)
     try:
         rest = tiling.without(parts, holes, "it")
-    except StoreError as error:
+    except StoreError:
         assert not possible
-        assert str(error).startswith("it ")
     else:
         assert possible
         assert items(rest) == items(parts) - items(holes)
