@@ -129,7 +129,11 @@ class BucketStore(Store):
                     await obstore.copy_async(self._bucket, names[0], self._name(target))
             else:
                 await self.create(target, await self._read_all(sources))
-        except (ObjectExists, ObjectMissing):
+        except ObjectExists as error:
+            # 409 of S3 can mean that nothing stands there after all.
+            if not await self._published(sources, target):
+                raise StoreUnavailable(f"{error}, and then does not; try again") from error
+        except ObjectMissing:
             # A concurrent attempt may have published the target, and deleted the sources too.
             if not await self._published(sources, target):
                 raise

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Sequence
 
-from fanout.errors import ObjectExists, ObjectMissing, StoreError
-from fanout.storage import rows
+from fanout.errors import ObjectMissing, StoreError
+from fanout.storage import once, rows
 from fanout.storage.concurrency import each
 from fanout.storage.layout import Kind, part_path
 from fanout.storage.merging import merged
@@ -142,12 +142,8 @@ async def _write_streamed(store: Store, kind: Kind, partition: int, number: int,
 
 async def _create(store: Store, path: str, lines: Sequence[bytes]) -> None:
     data = b"\n".join(lines) + b"\n"
-    try:
-        await store.create(path, data)
-    except ObjectExists:
-        # An earlier or concurrent attempt made the same of the same commits.
-        if await store.read(path) != data:
-            raise StoreError(
-                f"{store.url}/{path} does not hold the rows to be published: something else wrote it; "
-                "move it away"
-            ) from None
+    # An earlier or concurrent attempt makes the same of the same commits.
+    if await once.settle(store, path, data) != data:
+        raise StoreError(
+            f"{store.url}/{path} does not hold the rows to be published: something else wrote it; move it away"
+        )

@@ -57,8 +57,8 @@ def without(parts: Iterable[Range], holes: Iterable[Range], what: str = "the set
     """Return what of some disjoint ranges lies outside of others within them, in order.
 
     Args:
-        parts: The ranges.
-        holes: Ranges, each within one of the parts; disjoint.
+        parts: The ranges; where they touch they are as one.
+        holes: Ranges within; disjoint.
         what: The set's name, for the error.
 
     Raises:
@@ -66,7 +66,7 @@ def without(parts: Iterable[Range], holes: Iterable[Range], what: str = "the set
     """
     rest: list[Range] = []
     waiting = sorted((hole for hole in holes if hole[1]), reverse=True)
-    for first, length in sorted(part for part in parts if part[1]):
+    for first, length in joined(parts):
         inside = []
         while waiting and waiting[-1][0] < first + length:
             inside.append(waiting.pop())
