@@ -11,7 +11,7 @@ from pydantic_core import PydanticSerializationError
 
 from fanout.children.accounts import WrongOutputs, unserializable
 from fanout.children.book import Book
-from fanout.children.window import TURN, Window
+from fanout.children.window import LARGE, TURN, Window
 from fanout.iteminfo import Info, current
 
 CANCEL_AGAIN = 2.0
@@ -151,7 +151,8 @@ class AsyncWindow(Window):
                 else:
                     try:
                         outputs[position] = row = dump(output)
-                        book.held += len(row)
+                        if len(row) > LARGE:
+                            self._weigh(len(row))
                     except PydanticSerializationError as error:
                         self._failed(position, unserializable(output, error))
             seen += 1
@@ -185,7 +186,7 @@ class AsyncWindow(Window):
                 if self._halted:
                     return
                 outcome = self._failure(slot, error)
-            settle_list(book, positions, outcome, self._failed)
+            settle_list(book, positions, outcome, self._failed, self._weigh)
             slot.position = -1
             await self._breathe(slot)
 
@@ -241,7 +242,11 @@ def take_list(book: Book, source: Iterator[int], size: int) -> tuple[list[int], 
 
 
 def settle_list(
-    book: Book, positions: list[int], outcome: Any, failed: Callable[[int, BaseException], None]
+    book: Book,
+    positions: list[int],
+    outcome: Any,
+    failed: Callable[[int, BaseException], None],
+    weigh: Callable[[int], None],
 ) -> None:
     """Record what a list processor returned, or the error that it raised, for each of its items."""
     if not isinstance(outcome, BaseException):
@@ -253,7 +258,8 @@ def settle_list(
             failed(position, output)
             continue
         try:
-            book.succeed(position, book.dump(output))
+            book.outputs[position] = row = book.dump(output)
+            weigh(len(row))
         except PydanticSerializationError as error:
             failed(position, unserializable(output, error))
 

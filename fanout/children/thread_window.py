@@ -14,7 +14,7 @@ from pydantic_core import PydanticSerializationError
 from fanout.children.accounts import unserializable
 from fanout.children.async_window import settle_list, take_list
 from fanout.children.book import Book
-from fanout.children.window import LONGEST_TICK, Window
+from fanout.children.window import LARGE, LONGEST_TICK, Window
 from fanout.iteminfo import Info, current
 
 FIRST_TICK = 0.001
@@ -166,7 +166,9 @@ class ThreadWindow(Window):
                 return False
             self._end(slot, 1)
             if failure is None:
-                book.succeed(position, row)
+                book.outputs[position] = row
+                if len(row) > LARGE:
+                    self._weigh(len(row))
             else:
                 self._failed(position, failure)
         return True
@@ -187,7 +189,7 @@ class ThreadWindow(Window):
             if slot.abandoned:
                 return False
             self._end(slot, len(positions))
-            settle_list(self.book, positions, outcome, self._failed)
+            settle_list(self.book, positions, outcome, self._failed, self._weigh)
         return True
 
     def _begin(self, slot: _Slot, positions: list[int]) -> None:

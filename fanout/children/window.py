@@ -14,7 +14,7 @@ import heapq
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from fanout.children.book import HOLD_SECONDS, Book
@@ -23,6 +23,9 @@ TURN = 0.01
 """Seconds after which a batch that never waits lets the worker's event loop breathe."""
 
 LONGEST_TICK = 0.25
+
+LARGE = 1024
+"""Bytes of an output above which it is counted: counting each would slow down the small ones."""
 
 
 class Slot(Protocol):
@@ -52,6 +55,7 @@ class Window(ABC):
         self._retries: list[tuple[float, int]] = []
         self._error: BaseException | None = None
         self._open = 0
+        # For the budget of the process to lower.
         self.most = book.options.max_batch_bytes
 
     async def run(self) -> None:
@@ -105,6 +109,12 @@ class Window(ABC):
         timeout = self.book.options.timeout
         return min(LONGEST_TICK, timeout / 10) if timeout else LONGEST_TICK
 
+    def _weigh(self, size: int) -> None:
+        """Count the bytes of a large output; when they are too many, what is not begun is handed back."""
+        self.book.held += size
+        if self.book.held >= self.most:
+            self.stop()
+
     def _failed(self, position: int, error: BaseException) -> None:
         delay = self.book.fail(position, error)
         # One whose next attempt is far away is handed back with its attempts, and holds nothing up.
@@ -125,10 +135,6 @@ class Window(ABC):
                 yield from self._due()
             if self.stopping:
                 return
-            if self.book.held >= self.most:
-                # What is not begun is handed back: memory is bounded by bytes.
-                self.stop()
-                return
             yield position
         self._exhausted = True
         yield from self._due()
@@ -139,8 +145,10 @@ class Window(ABC):
 
     # ---- private
 
-    def _sorted_by_time(self) -> list[int]:
+    def _sorted_by_time(self) -> Sequence[int]:
         """Return what may run at once; what waits for a retry is left to its time, or to be handed back."""
+        if not self.book.due:
+            return self.book.unsettled()
         fresh, due, now = [], self.book.due, time.time()
         for position in self.book.unsettled():
             wait = due.get(position, 0.0) - now
