@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from temporalio.client import Client
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import Worker, WorkerConfig, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
@@ -172,6 +173,14 @@ class Plugin(SimplePlugin):
 def _is_ours(function: Callable[..., Any]) -> bool:
     name = activity_name(function) or ""
     return name in (PLAN_ACTIVITY, PUBLISH_ACTIVITY, FINALIZE_ACTIVITY) or name.startswith(batch_activity(""))
+
+
+def store_of(client: Client) -> str:
+    """Return the URL of the store that a client's runs write to: its plugin's, `FANOUT_STORE`, `./fanout-output`."""
+    for plugin in client.config()["plugins"]:
+        if isinstance(plugin, Plugin):
+            return plugin.store
+    return Plugin().store
 
 
 def _without_needless_imports(existing: WorkflowRunner | None) -> WorkflowRunner:

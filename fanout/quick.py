@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from fanout.wire import control_queue
@@ -80,8 +80,8 @@ async def wind_up(tasks: Sequence[asyncio.Task[Any]]) -> list[BaseException]:
 async def execute(name: str, order: Any, result_type: type[R], *, small: bool, summary: str) -> R:
     """Execute an activity; a small one first inside the worker that runs the workflow.
 
-    That saves a run of a hundred items most of its latency. Where the try fails, the ordinary activity follows, whose
-    failures and retries show in Temporal Web.
+    That saves a run of a hundred items most of its latency. Where the try fails, but not for good, the ordinary
+    activity follows, whose failures and retries show in Temporal Web.
 
     Args:
         name: The activity's type.
@@ -92,6 +92,7 @@ async def execute(name: str, order: Any, result_type: type[R], *, small: bool, s
 
     Raises:
         ActivityError: The activity failed for good, or was cancelled.
+        ApplicationError: The first try failed for good.
     """
     if small:
         try:
@@ -104,8 +105,11 @@ async def execute(name: str, order: Any, result_type: type[R], *, small: bool, s
                 summary=summary,
             )
             return done
-        except ActivityError as error:
-            if is_cancelled_exception(error):
+        except FailureError as error:
+            # What a local activity raises arrives as it is, without an `ActivityError` around it.
+            cause = error.cause if isinstance(error, ActivityError) else error
+            final = isinstance(cause, ApplicationError) and cause.non_retryable
+            if final or is_cancelled_exception(error):
                 raise
     result: R = await workflow.execute_activity(
         name,
