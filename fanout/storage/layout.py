@@ -17,6 +17,7 @@ DATA = "_data"
 COMMITS = "_commits"
 CHECKPOINTS = "_checkpoints"
 ROLL_UPS = "_rollups"
+PUBLICATIONS = "_publications"
 INDEX = "_index"
 STAGED = "_items"
 
@@ -94,6 +95,11 @@ def data_folder(partition: int) -> str:
 def roll_up_path(partition: int) -> str:
     """Return where the roll-up of a partition lies."""
     return f"{ROLL_UPS}/{_number(partition, _PARTITION_DIGITS)}.json"
+
+
+def publication_path(partition: int) -> str:
+    """Return where it lies what counts of a partition that is being published."""
+    return f"{PUBLICATIONS}/{_number(partition, _PARTITION_DIGITS)}.json"
 
 
 def part_path(kind: Kind, partition: int, number: int) -> str:

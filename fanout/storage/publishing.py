@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 
 from fanout.errors import ObjectMissing, StoreError
 from fanout.models import RestRef, RunResult, Totals
-from fanout.storage import codec, commits, once, parts, roll_ups, rows, tiling
+from fanout.storage import codec, commits, once, parts, publications, roll_ups, rows, tiling
 from fanout.storage.concurrency import each
 from fanout.storage.layout import CHECKPOINTS, DATA, MANIFEST, ROLL_UPS, data_folder, partition_of
-from fanout.storage.records import Commit, Manifest, RollUp, RunRecord
+from fanout.storage.records import Commit, Manifest, Publication, RollUp, RunRecord
 from fanout.storage.rests import ranges, resolve
+from fanout.storage.rows import Piece
 from fanout.storage.stores import Store
 from fanout.storage.tiling import Range
 
@@ -55,9 +56,10 @@ async def publish(
     roll_up = await roll_ups.find(store, nonce, partition)
     if roll_up is None:
         try:
-            found = await commits.load_partition(store, nonce, partition, keys)
-            left = [*tiling.ranges(not_run), *ranges(await resolve(store, nonce, rests))]
-            roll_up = await _publish(store, nonce, partition, start, count, found, left, seconds)
+            left = [list(part) for part in not_run]
+            counting = {planner: list(span) for planner, span in (keys or {}).items()}
+            wanted = Publication(nonce, partition, start, count, left, list(rests), counting)
+            roll_up = await _publish(store, wanted, seconds)
         except ObjectMissing:
             # Another attempt may have published meanwhile, and the run have ended.
             roll_up = await roll_ups.find(store, nonce, partition)
@@ -124,35 +126,46 @@ async def load_manifest(store: Store) -> Manifest | None:
         return None
 
 
-async def _publish(
-    store: Store,
-    nonce: str,
-    partition: int,
-    start: int,
-    count: int,
-    found: Sequence[Commit],
-    not_run: Sequence[Range],
-    seconds: float,
-) -> RollUp:
-    settled = [part for commit in found for part in commits.outcomes(commit)]
-    what = f"partition {partition} in {store.url}"
-    tiling.check([*settled, *not_run], start, count, what)
-    results, failures = rows.pieces(found, "results"), rows.pieces(found, "failures")
-    await parts.check_sizes(store, data_folder(partition), [*results, *failures])
+@dataclass(frozen=True)
+class _Ready:
+    """A partition that may be published: nothing of it is lost or twice."""
+
+    commits: list[Commit]
+    not_run: list[Range]
+    results: list[Piece]
+    failures: list[Piece]
+
+
+async def _publish(store: Store, wanted: Publication, seconds: float) -> RollUp:
+    ready = await _check(store, wanted)
+    standing = await publications.settle(store, wanted)
+    if standing != wanted:
+        ready = await _check(store, standing)
     return await roll_ups.create(
         store,
         RollUp(
-            nonce=nonce,
-            partition=partition,
-            start=start,
-            count=count,
-            not_run=[list(part) for part in tiling.joined(not_run)],
-            totals=sum_up(found),
-            results=await parts.write(store, "results", partition, results),
-            failures=await parts.write(store, "failures", partition, failures),
+            nonce=standing.nonce,
+            partition=standing.partition,
+            start=standing.start,
+            count=standing.count,
+            not_run=[list(part) for part in tiling.joined(ready.not_run)],
+            totals=sum_up(ready.commits),
+            results=await parts.write(store, "results", standing.partition, ready.results),
+            failures=await parts.write(store, "failures", standing.partition, ready.failures),
             seconds=seconds,
         ),
     )
+
+
+async def _check(store: Store, wanted: Publication) -> _Ready:
+    found = await commits.load_partition(store, wanted.nonce, wanted.partition, wanted.keys)
+    not_run = [*tiling.ranges(wanted.not_run), *ranges(await resolve(store, wanted.nonce, wanted.rests))]
+    settled = [part for commit in found for part in commits.outcomes(commit)]
+    what = f"partition {wanted.partition} in {store.url}"
+    tiling.check([*settled, *not_run], wanted.start, wanted.count, what)
+    results, failures = rows.pieces(found, "results"), rows.pieces(found, "failures")
+    await parts.check_sizes(store, data_folder(wanted.partition), [*results, *failures])
+    return _Ready(found, not_run, results, failures)
 
 
 def sum_up(found: Sequence[Commit]) -> Totals:

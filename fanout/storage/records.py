@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from fanout.models import Json, RunResult, Source, Totals
+from fanout.models import Json, RestRef, RunResult, Source, Totals
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,28 @@ class Part:
     end: int
     rows: int
     size: int
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What counts of a partition that has ended; decided before the first of its parts is written.
+
+    Attributes:
+        partition: Number of the partition.
+        start: First item.
+        count: Items of the partition.
+        not_run: Ranges `[start, count]` that have no outcome and never will.
+        rests: Further such items, by the commits that handed them back.
+        keys: The keys that count, by planner; empty for all.
+    """
+
+    nonce: str
+    partition: int
+    start: int
+    count: int
+    not_run: list[list[int]] = field(default_factory=list)
+    rests: list[RestRef] = field(default_factory=list)
+    keys: dict[str, list[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

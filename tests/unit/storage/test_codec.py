@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from fanout.errors import StoreError
-from fanout.models import Totals
+from fanout.models import RestRef, Totals
 from fanout.storage import codec, commits
-from fanout.storage.records import Commit, DataObject, Manifest, Part, RollUp, RunRecord
+from fanout.storage.records import Commit, DataObject, Manifest, Part, Publication, RollUp, RunRecord
 from tests.unit.storage.outputs import record, run_result
 
 COMMIT = Commit(
@@ -25,11 +25,14 @@ COMMIT = Commit(
     error_types={"ValueError": 1},
 )
 ROLL_UP = RollUp("n", 1, 0, 9, [[3, 1]], Totals(7, 1, {"E": 1}, 2, 99), [Part("results/x", 0, 9, 7, 99)], [])
+PUBLICATION = Publication("n", 1, 0, 9, [[3, 1]], [RestRef("k", 0, 1, 5, 6, due=1.5)], {"aaaaaaaa": [0, 3]})
 RUN = record(params={"px": 512, "ü": [1, None, {"a": 1.5}]}, previous="s3://bucket/x")
 MANIFEST = Manifest(RUN, run_result(9, 8, 1), ["_rollups/000000.json"], "2026-01-01T00:00:00+00:00", "0.1.0")
 
 
-@pytest.mark.parametrize("one", [COMMIT, ROLL_UP, RUN, MANIFEST, replace(COMMIT, results=[], failures=[])])
+@pytest.mark.parametrize(
+    "one", [COMMIT, PUBLICATION, ROLL_UP, RUN, MANIFEST, replace(COMMIT, results=[], failures=[])]
+)
 def test_every_record_is_read_as_it_was_written(one: object) -> None:
     data = codec.encode(one)
     assert codec.decode(type(one), data, "x") == one

@@ -23,6 +23,7 @@ def test_names_are_those_that_the_protocol_shows() -> None:
     assert layout.checkpoint_path(key, "t0", 7) == "_checkpoints/000012/00000034-1a2b3c4d/t0.00007.json"
     assert layout.checkpoints_folder(key) == "_checkpoints/000012/00000034-1a2b3c4d"
     assert layout.roll_up_path(12) == "_rollups/000012.json"
+    assert layout.publication_path(12) == "_publications/000012.json"
     assert layout.commits_folder(12) == "_commits/000012"
     assert layout.data_folder(12) == "_data/000012"
     assert layout.index_path("p0") == "_index/p0"
@@ -51,6 +52,7 @@ def test_the_partition_can_be_read_from_every_name(partition: int, other: int) -
     key = layout.batch_key(partition, other)
     for path in (
         layout.roll_up_path(partition),
+        layout.publication_path(partition),
         layout.part_path("failures", partition, other),
         layout.commit_path(key),
         layout.data_path("failures", key, "t"),

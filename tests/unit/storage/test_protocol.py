@@ -20,7 +20,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from fanout.storage import merging, once, parts
+from fanout.storage import merging, once, parts, publications
+from fanout.storage.records import Publication
 from fanout.storage.stores import Store, open_store
 from tests.unit.storage.conftest import BUCKET, memory_store
 from tests.unit.storage.faulty import FaultyStore
@@ -40,6 +41,7 @@ MECHANISMS = [
     "data first",
     "unique tokens",
     "only planned keys",
+    "one publication",
 ]
 
 
@@ -134,6 +136,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merging, "BLOCK_BYTES", 50)
 
 
+async def as_wanted(store: Store, wanted: Publication) -> Publication:
+    return wanted
+
+
 def machine(**changes: object) -> type[ProtocolMachine]:
     return type("Machine", (ProtocolMachine,), {"schedules": 0, **changes})
 
@@ -157,7 +163,11 @@ def test_every_item_has_one_outcome_in_every_schedule(
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
-def test_without_a_mechanism_some_schedule_breaks_the_promise(mechanism: str) -> None:
+def test_without_a_mechanism_some_schedule_breaks_the_promise(
+    mechanism: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if mechanism == "one publication":
+        monkeypatch.setattr(publications, "settle", as_wanted)
     kind = machine(broken=mechanism)
     options = settings(
         max_examples=3000,

@@ -8,15 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanout.errors import ObjectExists, ObjectMissing, StoreError
-from fanout.storage import checkpoints, parts, publishing, roll_ups
+from fanout.storage import checkpoints, parts, publications, publishing, roll_ups
 from fanout.storage.layout import (
     CHECKPOINTS,
     KINDS,
+    PUBLICATIONS,
     batch_key,
     part_path,
 )
 from fanout.storage.publishing import publish
-from fanout.storage.records import Commit, DataObject, Rest, RollUp
+from fanout.storage.records import Commit, DataObject, Publication, Rest, RollUp
 from fanout.storage.rows import Piece
 from fanout.storage.stores import Store, open_store
 from tests.unit.storage import outputs
@@ -119,6 +120,45 @@ async def test_commits_of_a_workflow_that_was_reset_are_passed_over(store: Store
     assert (found.totals.succeeded, found.totals.failed, found.totals.batches) == (8, 0, 4)
     assert await published(store, "results") == list(range(8))
     assert await published(store, "failures") == []
+
+
+async def test_a_workflow_reset_while_it_was_published_publishes_what_was_begun(store: Store) -> None:
+    await batch(store, 0, 0, 0, 4, planner="aaaaaaaa")
+    old = {"aaaaaaaa": [0, 2]}
+    new = {"aaaaaaaa": [0, 1], "bbbbbbbb": [1, 3]}
+    await batch(store, 0, 1, 4, 4, planner="aaaaaaaa")
+    await batch(store, 0, 1, 4, 2, failed=[5], size=9, planner="bbbbbbbb")
+    await batch(store, 0, 2, 6, 2, failed=[6, 7], planner="bbbbbbbb")
+    faulty = FaultyStore(store)
+
+    def die(operation: str, path: str) -> None:
+        if path.startswith("results/"):
+            raise Died
+
+    faulty.after = die
+    with pytest.raises(Died):
+        await publish(faulty, NONCE, 0, 0, 8, [], keys=old)
+    found = await publish(store, NONCE, 0, 0, 8, [], keys=new)
+    assert (found.totals.succeeded, found.totals.failed) == (8, 0)
+    assert await published(store, "results") == list(range(8))
+    assert await published(store, "failures") == []
+    assert await publish(store, NONCE, 0, 0, 8, [], keys=old) == found
+
+
+async def test_what_cannot_be_published_decides_nothing(memory: Store) -> None:
+    await batch(memory, 0, 0, 0, 10)
+    with pytest.raises(StoreError, match="lost: items 10-19"):
+        await publish(memory, NONCE, 0, 0, 20, [])
+    assert await memory.list(PUBLICATIONS) == []
+    await publish(memory, NONCE, 0, 0, 20, [[10, 10]])
+    assert len(await memory.list(PUBLICATIONS)) == 1
+
+
+async def test_another_runs_publication_is_refused(memory: Store) -> None:
+    await batch(memory, 0, 0, 0, 10)
+    await publications.settle(memory, Publication("other", 0, 0, 10))
+    with pytest.raises(StoreError, match="another start of the run"):
+        await publish(memory, NONCE, 0, 0, 10, [])
 
 
 async def test_a_key_that_counts_and_has_no_commit_is_noticed(memory: Store) -> None:
