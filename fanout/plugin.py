@@ -50,6 +50,8 @@ class Plugin(SimplePlugin):
         processes: Processes of a worker for `executor="process"`; None for one a core.
         max_inflight_bytes: Bytes of items and results that all batches of a worker process hold at once; 256 MiB by
             default. What the items in flight hold themselves comes on top.
+        watchdog: Whether an item that blocks a worker's event loop for ever ends the process. Turn it on where
+            something starts the process again, as `fanout worker` does: the item is then found, and fails alone.
     """
 
     NAME = "fanout.Plugin"
@@ -63,6 +65,7 @@ class Plugin(SimplePlugin):
         threads: int = 128,
         processes: int | None = None,
         max_inflight_bytes: int = INFLIGHT_BYTES,
+        watchdog: bool = False,
     ) -> None:
         self._chosen = None if processors is None else {made.name: made for made in processors}
         self.store = to_url(store or os.environ.get("FANOUT_STORE") or DEFAULT_STORE)
@@ -70,6 +73,7 @@ class Plugin(SimplePlugin):
         self.threads = threads
         self.processes = processes
         self.max_inflight_bytes = max_inflight_bytes
+        self.watchdog = watchdog
         self._benches: list[Any] = []
         self._served: weakref.WeakSet[Worker] = weakref.WeakSet()
         super().__init__(self.NAME, workflows=self._with_workflows, workflow_runner=_without_needless_imports)
@@ -97,6 +101,7 @@ class Plugin(SimplePlugin):
             threads=self.threads,
             processes=self.processes,
             max_inflight_bytes=self.max_inflight_bytes,
+            watchdog=self.watchdog,
         )
         self._benches.append(bench)
         parent = ParentActivities(bench)
@@ -116,7 +121,11 @@ class Plugin(SimplePlugin):
         return config
 
     async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:
-        """See base class."""
+        """See base class.
+
+        Raises:
+            WorkerExhausted: So many threads hang that the worker is of no use; it has handed back what it had.
+        """
         if worker in self._served:
             # Both the client and the worker have a plugin.
             await next(worker)
@@ -134,6 +143,7 @@ class Plugin(SimplePlugin):
         async with contextlib.AsyncExitStack() as stack:
             for bench in mine:
                 await stack.enter_async_context(bench.open())
+                await stack.enter_async_context(bench.retiring(worker.shutdown))
             if mine:
                 await stack.enter_async_context(self._control_worker(worker))
             await next(worker)

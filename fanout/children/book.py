@@ -136,6 +136,11 @@ class Book:
 
     # ---- outcomes
 
+    def succeed(self, position: int, row: bytes) -> None:
+        """Record the output of an item that ran elsewhere."""
+        self.outputs[position] = row
+        self.held += len(row)
+
     def reject(self, position: int, error: Exception) -> None:
         """Record an item that does not fit the processor's annotation, or breaks a validator there."""
         self.settle(position, *account_of_invalid(error))

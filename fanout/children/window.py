@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import heapq
 import math
 import time
@@ -34,9 +35,50 @@ class Slot(Protocol):
     since: float
     """When the item was first seen waiting, by the loop's clock; 0 while it was not."""
 
+    @property
+    def positions(self) -> Sequence[int]:
+        """The items that run in it."""
+
+
+current_slot: contextvars.ContextVar[Slot] = contextvars.ContextVar("fanout_slot")
+"""Set once per slot, not per item: where the code around a call asks which items it runs for."""
+
 
 class Window(ABC):
     """Runs the items of a book, so many at a time, until each has an outcome or the window is stopped.
+
+    Attributes:
+        book: The items.
+        most: Bytes of outputs that it may hold; the budget of the process lowers it.
+    """
+
+    book: Book
+    most: int
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Run the items; returns when nothing is in flight any more."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Begin no further item; what is in flight ends."""
+
+    @abstractmethod
+    async def halt(self) -> None:
+        """Stop, and cut off what is in flight: those items stay without an outcome."""
+
+    def guard(self) -> contextlib.AbstractContextManager[object]:
+        """Return what keeps the book from changing meanwhile."""
+        return contextlib.nullcontext()
+
+    @property
+    @abstractmethod
+    def in_flight(self) -> int:
+        """Items, or slots for them, that are in flight."""
+
+
+class SlotWindow(Window):
+    """A window of slots in this process.
 
     Args:
         book: The items.
@@ -55,7 +97,6 @@ class Window(ABC):
         self._retries: list[tuple[float, int]] = []
         self._error: BaseException | None = None
         self._open = 0
-        # For the budget of the process to lower.
         self.most = book.options.max_batch_bytes
 
     async def run(self) -> None:
@@ -81,10 +122,6 @@ class Window(ABC):
     def stop(self) -> None:
         """Begin no further item; what is in flight ends."""
         self.stopping = True
-
-    def guard(self) -> contextlib.AbstractContextManager[object]:
-        """Return what keeps the book from changing meanwhile."""
-        return contextlib.nullcontext()
 
     @abstractmethod
     async def halt(self) -> None:
