@@ -101,6 +101,14 @@ class Scene:
             yield number
             self.line.faults += 1
 
+    async def trouble(self, run: fanout.Run) -> str:
+        """Wait until the run says why it does not get on."""
+        deadline = time.monotonic() + self.scale.within
+        while (found := await run.trouble()) is None:
+            assert time.monotonic() < deadline, "the run stands still, and says nothing"
+            await asyncio.sleep(0.2)
+        return found
+
     # ---- the end
 
     async def result(self, run: fanout.Run) -> RunResult:
