@@ -116,7 +116,9 @@ async def arena(
 @pytest.fixture
 async def mortal_server(tmp_path: Path) -> AsyncIterator[MortalServer]:
     """A Temporal server of the scenario's own."""
-    server = MortalServer(tmp_path)
+    # It deletes what it is told to once this interval is over, which is half a minute by default.
+    soon = {f"history.{queue}ProcessorUpdateAckInterval": "1s" for queue in ("transfer", "visibility")}
+    server = MortalServer(tmp_path, soon)
     await server.start()
     yield server
     await server.stop()

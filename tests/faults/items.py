@@ -80,9 +80,9 @@ def make(
     ]
 
 
-def expect(items: Iterable[Item]) -> list[Expected]:
-    """Return what must come of some items."""
-    return [_expect(item) for item in items]
+def expect(items: Iterable[Item]) -> dict[int, Expected]:
+    """Return what must come of some items, by their indexes."""
+    return {index: _expect(item) for index, item in enumerate(items)}
 
 
 def _expect(item: Item) -> Expected:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,11 +45,11 @@ class Verdict:
         assert not complaints, "\n".join(complaints)
 
 
-def judge(expected: Sequence[Expected], files: Files, *, complete: bool = True) -> Verdict:
+def judge(expected: Mapping[int, Expected], files: Files, *, complete: bool = True) -> Verdict:
     """Compare an output with what must be in it.
 
     Args:
-        expected: What must come of each item, by its index.
+        expected: What must come of each item of the run, by its index.
         files: The files of the output, by their names in it.
         complete: Whether all items must have a row; else the manifest must say how many have none.
     """
@@ -63,7 +63,7 @@ def judge(expected: Sequence[Expected], files: Files, *, complete: bool = True) 
                 verdict.rows[kind][row["index"]] = row
                 _judge_row(verdict, expected, kind, name, row)
     verdict.duplicated = sorted(index for index, count in seen.items() if count > 1)
-    missing = [index for index in range(len(expected)) if index not in seen]
+    missing = [index for index in expected if index not in seen]
     if complete:
         verdict.lost = missing
     _judge_manifest(verdict, json.loads(files.read("manifest.json"))["result"], len(expected), len(missing))
@@ -73,11 +73,11 @@ def judge(expected: Sequence[Expected], files: Files, *, complete: bool = True) 
 
 
 def _judge_row(
-    verdict: Verdict, expected: Sequence[Expected], kind: str, name: str, row: Mapping[str, Any]
+    verdict: Verdict, expected: Mapping[int, Expected], kind: str, name: str, row: Mapping[str, Any]
 ) -> None:
     index = row["index"]
-    if not 0 <= index < len(expected):
-        verdict.wrong.append(f"{name} has item {index}, which does not exist")
+    if index not in expected:
+        verdict.wrong.append(f"{name} has item {index}, which is none of the run's")
         return
     wanted, where = expected[index], f"item {index} in {name}"
     if row["key"] != wanted.key:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,16 +60,29 @@ class Scene:
         plugin = fanout.Plugin([digest], store=self.store, allowed_roots=[self.folder])
         return await Client.connect(self.server, plugins=[plugin])
 
-    async def start(self, made: Sequence[Item] | None = None, **options: Any) -> fanout.Run:
-        """Start the run over the scenario's usual items, or over others."""
+    @property
+    def source(self) -> Path:
+        """The file that the items are read from."""
+        return self.folder / "items.jsonl"
+
+    async def start(
+        self, made: Sequence[Item] | None = None, *, limit: int | None = None, **options: Any
+    ) -> fanout.Run:
+        """Start the run over the scenario's usual items, or over others.
+
+        Args:
+            made: The items.
+            limit: How many of them to run; None for all.
+            **options: Of `fanout.start`.
+        """
         self.items = list(made) if made is not None else make(self.scale, self.dice)
         self.line.items = len(self.items)
-        path = write(self.folder / "items.jsonl", self.items)
+        reader = fanout.JsonLines(write(self.source, self.items), key="key")
         self.began = time.monotonic()
         return await fanout.start(
             await self.client(),
             digest,
-            fanout.JsonLines(path, key="key"),
+            reader if limit is None else reader.limit(limit),
             task_queue=self.queue,
             **{"id": self.queue, **self.settings(), **options},
         )
@@ -103,11 +116,8 @@ class Scene:
 
     async def trouble(self, run: fanout.Run) -> str:
         """Wait until the run says why it does not get on."""
-        deadline = time.monotonic() + self.scale.within
-        while (found := await run.trouble()) is None:
-            assert time.monotonic() < deadline, "the run stands still, and says nothing"
-            await asyncio.sleep(0.2)
-        return found
+        await until(run.trouble, within=self.scale.within)
+        return await run.trouble() or "gone again"
 
     # ---- the end
 
@@ -116,15 +126,14 @@ class Scene:
         deadline = time.monotonic() + self.scale.within
         while True:
             try:
-                result = await asyncio.wait_for(run.result(), deadline - time.monotonic())
+                return await asyncio.wait_for(run.result(), deadline - time.monotonic())
             except fanout.NoServer:
                 await asyncio.sleep(0.2)
             except TimeoutError:
                 trouble = await run.trouble()
                 raise AssertionError(f"no end after {self.scale.within:g} s; trouble: {trouble}") from None
-            else:
+            finally:
                 self.line.seconds = time.monotonic() - self.began
-                return result
 
     async def finish(self, run: fanout.Run) -> Verdict:
         """Wait for the end, and judge everything: rows, manifest, histories."""
@@ -139,35 +148,48 @@ class Scene:
             stuck: Whether to look for workflow tasks that failed and nodes that were terminated.
         """
         verdict = self.judge(at(result.output, self.s3))
-        verdict.check()
         assert result.items == len(self.items)
         await self.assert_continued(run)
         if stuck:
             assert_never_stuck(await tree(run.client, run.id, (await run.info()).execution))
         return verdict
 
-    def judge(self, files: Files, *, complete: bool = True) -> Verdict:
-        """Judge the rows and the manifest, and put the figures into the report."""
+    def judge(self, files: Files, *, complete: bool = True, only: range | None = None) -> Verdict:
+        """Judge the rows and the manifest, put the figures into the report, and fail where anything is wrong.
+
+        Args:
+            files: Of the output.
+            complete: Whether all items must have a row.
+            only: The indexes of the run's items, where these are not all.
+        """
         expected = expect(self.items)
-        verdict = oracle.judge(expected, files, complete=complete)
-        self.line.lost, self.line.duplicated = len(verdict.lost), len(verdict.duplicated)
+        wanted = expected if only is None else {index: expected[index] for index in only}
+        verdict = oracle.judge(wanted, files, complete=complete)
+        self.line.lost += len(verdict.lost)
+        self.line.duplicated += len(verdict.duplicated)
         self.count_again(expected)
+        verdict.check()
         return verdict
 
-    def count_again(self, expected: Sequence[Expected]) -> None:
+    def count_again(self, expected: Mapping[int, Expected]) -> None:
         """Count the calls that were not needed."""
         calls = self.fleet.calls_of()
-        self.line.again = sum(max(0, calls.get(i, 0) - wanted.calls) for i, wanted in enumerate(expected))
+        self.line.again = sum(max(0, calls.get(i, 0) - wanted.calls) for i, wanted in expected.items())
 
     def partitions(self) -> Iterable[str]:
         """Return the workflow ids of the run's partitions."""
         count = -(-len(self.items) // self.scale.partition_size)
         return (f"{self.queue}/partition-{number:06}" for number in range(count))
 
-    async def assert_continued(self, run: fanout.Run) -> None:
-        """Assert that each partition but the last, which may be small, continued as new in the middle."""
-        whole = list(self.partitions())[: len(self.items) // self.scale.partition_size]
-        for name in whole:
+    async def assert_continued(self, run: fanout.Run, items: int | None = None) -> None:
+        """Assert that each partition but the last, which may be small, continued as new in the middle.
+
+        Args:
+            run: The run.
+            items: How many items it had; None for all.
+        """
+        whole = (len(self.items) if items is None else items) // self.scale.partition_size
+        for name in list(self.partitions())[:whole]:
             assert await continued(run.client, name), f"{name} did not continue as new"
 
 
@@ -176,6 +198,14 @@ async def continued(client: Client, workflow_id: str) -> bool:
     async for event in client.get_workflow_handle(workflow_id).fetch_history_events(page_size=1):
         return bool(event.workflow_execution_started_event_attributes.continued_execution_run_id)
     return False
+
+
+async def until(condition: Callable[[], Awaitable[object]], *, within: float = 30.0) -> None:
+    """Return as soon as the server says that something holds; fail when it does not in time."""
+    deadline = time.monotonic() + within
+    while not await condition():
+        assert time.monotonic() < deadline, f"{condition} does not hold after {within:g} s"
+        await asyncio.sleep(0.1)
 
 
 @contextlib.asynccontextmanager

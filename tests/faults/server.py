@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from fanout.devserver import DevServer, start_dev_server
@@ -12,9 +13,11 @@ class MortalServer:
 
     Args:
         folder: Where its database lies.
+        settings: Of the server, by name.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, object] | None = None) -> None:
+        self._settings = settings
         self._folder = folder
         self._server: DevServer | None = None
         self.address = ""
@@ -23,7 +26,11 @@ class MortalServer:
         """Start it; the second time and later on what it had stored."""
         port = int(self.address.rpartition(":")[2]) if self.address else None
         self._server = await start_dev_server(
-            db=self._folder / "temporal.db", port=port, ui=False, log=self._folder / "server.log"
+            db=self._folder / "temporal.db",
+            port=port,
+            ui=False,
+            log=self._folder / "server.log",
+            dynamic_config=self._settings,
         )
         self.address = self._server.address
 
