@@ -72,7 +72,7 @@ class Toxiproxy:
     """
 
     def __init__(self, log: Path) -> None:
-        assert COMMAND.exists(), f"there is no {COMMAND}: `make {COMMAND.relative_to(Path.cwd())}` builds it"
+        assert COMMAND.exists(), f"there is no {COMMAND}: `sh tools/toxiproxy.sh {COMMAND}` builds it"
         port = free_port(HOST)
         self._api = f"http://{HOST}:{port}"
         with log.open("wb") as output:
