@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
+from temporalio.workflow import ChildWorkflowHandle
 
 with workflow.unsafe.imports_passed_through():
     from fanout.wire import control_queue
@@ -50,7 +52,7 @@ async def begin(starting: Coroutine[Any, Any, Child]) -> Child:
 
 
 async def outcome(handle: asyncio.Task[R]) -> R:
-    """Await an activity or a child; a cancellation is passed on to it, unless it has just ended.
+    """Await an activity; a cancellation is passed on to it, unless it has just ended.
 
     Awaited plainly, a result that comes together with the cancellation is lost.
     """
@@ -62,6 +64,23 @@ async def outcome(handle: asyncio.Task[R]) -> R:
         if not handle.done():
             handle.cancel()
     return await handle
+
+
+async def child_outcome(child: ChildWorkflowHandle[Any, R]) -> R:
+    """Await a child workflow; a cancellation is passed on to it, unless it has just ended.
+
+    The handle itself cancels the one execution that it has started: the server takes that for done where the child has
+    continued as new since, and tells nobody.
+    """
+    try:
+        await workflow.wait([child])
+    except asyncio.CancelledError:
+        await workflow.wait_condition(lambda: True)
+        if not child.done():
+            # It fails where the child has ended meanwhile.
+            with contextlib.suppress(FailureError):
+                await workflow.get_external_workflow_handle(child.id).cancel()
+    return await child
 
 
 async def wind_up(tasks: Sequence[asyncio.Task[Any]]) -> list[BaseException]:
