@@ -5,10 +5,12 @@
     │   ├── UnknownProcessor
     │   ├── UnknownReader
     │   └── NotAllowed        a path outside the worker's allowed roots
+    ├── WorkerUnfit           this worker cannot do it; another may
     ├── SourceError           the items cannot be read: missing, empty, changed under the run
     ├── StoreError            the output cannot be trusted: another run's marker, items lost or twice
     │   ├── ObjectExists
     │   ├── ObjectMissing
+    │   ├── OutputUnseen      this process sees no output of the run where it should be
     │   └── StoreUnavailable  may pass: the disk is full, the service does not answer
     ├── Unisolable            items that kill their process cannot be run in one of their own
     ├── WorkerExhausted       the worker process is used up by threads that hang: start another
@@ -49,6 +51,10 @@ class NotAllowed(UsageError):
     """A URL lies outside the allowed roots."""
 
 
+class WorkerUnfit(FanoutError):
+    """This worker cannot do it; another one may. The text goes on after the worker's name: `has version 1 of …`."""
+
+
 class SourceError(FanoutError):
     """The items cannot be read: missing, not matching, or changed under the run."""
 
@@ -63,6 +69,10 @@ class ObjectExists(StoreError):
 
 class ObjectMissing(StoreError):
     """No object has that name."""
+
+
+class OutputUnseen(StoreError):
+    """This process sees no output of the run where it should be; others may."""
 
 
 class StoreUnavailable(StoreError):

@@ -7,7 +7,7 @@ a field added later with a default still reads what an older version wrote.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -94,6 +94,36 @@ def cut(pages: list[Page], start: int, end: int) -> list[Page]:
         for page in pages
         if page.start < end and start < page.end
     ]
+
+
+@dataclass(frozen=True)
+class RestRef:
+    """Items that a batch handed back, by where its commit lists them: so it takes the same room for one or a million.
+
+    Attributes:
+        key: Of the commit.
+        number: Which of its sets.
+        count: How many items of the set.
+        start: No item of the set has a lower index.
+        end: Nor one as high as this.
+        offset: How many of the set to leave out, in index order.
+        due: When they may run, in seconds since the epoch; 0 for at once.
+    """
+
+    key: str
+    number: int
+    count: int
+    start: int
+    end: int
+    offset: int = 0
+    due: float = 0.0
+
+    def cut(self, count: int) -> tuple[RestRef, RestRef | None]:
+        """Return the first so many items, and the others if there are any."""
+        if count >= self.count:
+            return self, None
+        other = replace(self, offset=self.offset + count, count=self.count - count)
+        return replace(self, count=count), other
 
 
 @dataclass(frozen=True)

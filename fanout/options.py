@@ -30,7 +30,10 @@ class Options:
             `max_concurrency`, so that neither the number of batches nor their size runs away.
         batch_seconds: How long a batch aims to last, in seconds, 0.1 to 3,600. A batch that lasts twice as long
             commits what it has and hands the rest back. Longer batches cost less, and repeat more after a crash.
-        max_batch_bytes: Bytes of source that one batch reads, 64 KiB to 1 GiB. Bounds the memory of a worker.
+        checkpoint_seconds: Seconds between checkpoints of a batch, 0.1 to 3,600: what a worker's death may repeat. A
+            batch that is shorter pays nothing for it.
+        max_batch_bytes: Bytes of source that one batch reads, and of outputs that it holds, 64 KiB to 1 GiB. A batch
+            that has more ends early and hands the rest back.
         max_item_bytes: Bytes of one item, 1 to 1 GiB. A larger one is recorded as failed, unread.
         partition_size: Items of one partition (one child workflow), 1 to 100,000,000. None: few, large partitions.
         max_children: Children of any node of the tree, 2 to 1,000. Temporal refuses more than 2,000 pending ones.
@@ -50,6 +53,7 @@ class Options:
     batch_size: Annotated[int, Field(ge=1, le=100_000)] | None = None
     batch_concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
     batch_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 10.0
+    checkpoint_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 10.0
     max_batch_bytes: Annotated[int, Field(ge=64 * KIB, le=1024 * MIB)] = 16 * MIB
     max_item_bytes: Annotated[int, Field(ge=1, le=1024 * MIB)] = 4 * MIB
     partition_size: Annotated[int, Field(ge=1, le=100_000_000)] | None = None

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import os
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from temporalio.client import Client
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import Worker, WorkerConfig, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
+from fanout.children.budget import INFLIGHT_BYTES
 from fanout.children.workflow import PartitionWorkflow
 from fanout.parent.group import GroupWorkflow
 from fanout.parent.root import RunWorkflow
 from fanout.processors import Processor, activity_name, registered
 from fanout.storage.roots import Roots, to_url
-from fanout.wire import PLAN_ACTIVITY
+from fanout.wire import FINALIZE_ACTIVITY, PLAN_ACTIVITY, PUBLISH_ACTIVITY, batch_activity, control_queue
 
 DEFAULT_STORE = "fanout-output"
 WORKFLOWS: list[type] = [RunWorkflow, GroupWorkflow, PartitionWorkflow]
@@ -27,6 +30,8 @@ SHARED_MODULES = [
     f"fanout.{name}" for name in ("errors", "models", "options", "quick", "storage", "topology", "wire")
 ]
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
+STICKY = timedelta(seconds=3)
+CONTROL_SLOTS = 10
 
 
 class Plugin(SimplePlugin):
@@ -43,6 +48,8 @@ class Plugin(SimplePlugin):
             `FANOUT_ALLOWED_ROOTS` (separated by commas), and the working folder.
         threads: Threads of a worker for `def` processors.
         processes: Processes of a worker for `executor="process"`; None for one a core.
+        max_inflight_bytes: Bytes of items and results that all batches of a worker process hold at once; 256 MiB by
+            default. What the items in flight hold themselves comes on top.
         watchdog: Whether an item that blocks a worker's event loop for ever ends the process. Turn it on where
             something starts the process again, as `fanout worker` does: the item is then found, and fails alone.
     """
@@ -57,6 +64,7 @@ class Plugin(SimplePlugin):
         allowed_roots: Sequence[str | os.PathLike[str]] | None = None,
         threads: int = 128,
         processes: int | None = None,
+        max_inflight_bytes: int = INFLIGHT_BYTES,
         watchdog: bool = False,
     ) -> None:
         self._chosen = None if processors is None else {made.name: made for made in processors}
@@ -64,8 +72,10 @@ class Plugin(SimplePlugin):
         self.allowed_roots = self._all_roots(allowed_roots)
         self.threads = threads
         self.processes = processes
+        self.max_inflight_bytes = max_inflight_bytes
         self.watchdog = watchdog
         self._benches: list[Any] = []
+        self._served: weakref.WeakSet[Worker] = weakref.WeakSet()
         super().__init__(self.NAME, workflows=self._with_workflows, workflow_runner=_without_needless_imports)
 
     @property
@@ -90,6 +100,7 @@ class Plugin(SimplePlugin):
             Roots(self.allowed_roots),
             threads=self.threads,
             processes=self.processes,
+            max_inflight_bytes=self.max_inflight_bytes,
             watchdog=self.watchdog,
         )
         self._benches.append(bench)
@@ -105,6 +116,8 @@ class Plugin(SimplePlugin):
         config["max_heartbeat_throttle_interval"] = HEARTBEAT_THROTTLE
         config["default_heartbeat_throttle_interval"] = HEARTBEAT_THROTTLE
         config["disable_eager_activity_execution"] = True
+        # Workflows of a worker that was killed move on after this.
+        config["sticky_queue_schedule_to_start_timeout"] = STICKY
         return config
 
     async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:
@@ -113,6 +126,11 @@ class Plugin(SimplePlugin):
         Raises:
             WorkerExhausted: So many threads hang that the worker is of no use; it has handed back what it had.
         """
+        if worker in self._served:
+            # Both the client and the worker have a plugin.
+            await next(worker)
+            return
+        self._served.add(worker)
         owners = [
             getattr(function, "__self__", None)
             for function in worker.config(active_config=True)["activities"]
@@ -126,7 +144,26 @@ class Plugin(SimplePlugin):
             for bench in mine:
                 await stack.enter_async_context(bench.open())
                 await stack.enter_async_context(bench.retiring(worker.shutdown))
+            if mine:
+                await stack.enter_async_context(self._control_worker(worker))
             await next(worker)
+
+    def _control_worker(self, worker: Worker) -> Worker:
+        """Return a worker with slots of its own for what must not wait behind batches."""
+        config = worker.config(active_config=True)
+        made = Worker(
+            config["client"],
+            task_queue=control_queue(worker.task_queue),
+            activities=[function for function in config["activities"] if _is_ours(function)],
+            identity=config["identity"],
+            max_concurrent_activities=CONTROL_SLOTS,
+            max_concurrent_activity_task_polls=2,
+            graceful_shutdown_timeout=config["graceful_shutdown_timeout"],
+            max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+        )
+        self._served.add(made)
+        return made
 
     def _with_workflows(self, existing: Sequence[type] | None) -> Sequence[type]:
         there = list(existing or ())
@@ -141,6 +178,19 @@ class Plugin(SimplePlugin):
             if here != Path(here.anchor):
                 given = [*given, here]
         return list(dict.fromkeys([self.store, *(to_url(root) for root in given)]))
+
+
+def _is_ours(function: Callable[..., Any]) -> bool:
+    name = activity_name(function) or ""
+    return name in (PLAN_ACTIVITY, PUBLISH_ACTIVITY, FINALIZE_ACTIVITY) or name.startswith(batch_activity(""))
+
+
+def store_of(client: Client) -> str:
+    """Return the URL of the store that a client's runs write to: its plugin's, `FANOUT_STORE`, `./fanout-output`."""
+    for plugin in client.config()["plugins"]:
+        if isinstance(plugin, Plugin):
+            return plugin.store
+    return Plugin().store
 
 
 def _without_needless_imports(existing: WorkflowRunner | None) -> WorkflowRunner:

@@ -21,11 +21,15 @@ from temporalio.exceptions import ApplicationError, CancelledError, TerminatedEr
 from temporalio.service import RPCError, RPCStatusCode
 
 from fanout import wire
-from fanout.errors import NoWorker, RunFailed, RunNotFound
+from fanout.errors import NoWorker, RunFailed, RunNotFound, UsageError
 from fanout.models import Failure, ItemResult, Progress, RunResult, Status, Totals
+from fanout.plugin import store_of
 from fanout.runinfo import RunInfo, count_pollers, read_info, refused, web_base
+from fanout.storage.outputs import find_output
 from fanout.storage.reading import chunks, committed, find_key, find_row, load_manifest
+from fanout.storage.roots import display
 from fanout.storage.stores import open_store
+from fanout.trouble import find_trouble
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -117,11 +121,16 @@ class Run:
             RunFailed: It ended otherwise.
             RunNotFound: The server knows no run of that id.
         """
-        try:
-            result: RunResult = await self._asked(self._handle(self._execution, RunResult).result())
-            return result
-        except WorkflowFailureError as error:
-            raise await self._failure(error.cause) from None
+        execution = self._execution
+        while True:
+            try:
+                result: RunResult = await self._asked(self._handle(execution, RunResult).result())
+                return result
+            except WorkflowFailureError as error:
+                later = await self._reset_to() if isinstance(error.cause, TerminatedError) else None
+                if later in (None, execution):
+                    raise await self._failure(error.cause) from None
+                execution = later
 
     async def show(self, console: Console | None = None) -> RunResult:
         """Show a progress bar, in a terminal or a notebook, until the run ends.
@@ -210,29 +219,11 @@ class Run:
         await self._asked(self._handle().terminate(reason=reason))
 
     async def trouble(self) -> str | None:
-        """Return why batches of the run are being repeated, by the last failure the server knows of; None if none is.
+        """Return what the run waits for, or why its batches are being repeated, as the server knows; None if nothing.
 
         Items that fail are no trouble: this is about workers and stores.
         """
-        waiting, known = [self.id], {self.id}
-        while waiting:
-            asked = (self.client.get_workflow_handle(name).describe() for name in waiting)
-            found = [
-                d
-                for d in await asyncio.gather(*asked, return_exceptions=True)
-                if not isinstance(d, BaseException)
-            ]
-            for description in found:
-                for pending in description.raw_description.pending_activities:
-                    if pending.HasField("last_failure"):
-                        return (
-                            f"{pending.activity_type.name} is being repeated (attempt {pending.attempt}): "
-                            f"{pending.last_failure.message}"
-                        )
-            children = {c.workflow_id for d in found for c in d.raw_description.pending_children} - known
-            known |= children
-            waiting = sorted(children)
-        return None
+        return await find_trouble(self.client, self.id)
 
     async def pollers(self) -> int:
         """Return how many workers polled the run's task queue within the last minute."""
@@ -240,8 +231,18 @@ class Run:
         return await count_pollers(self.client, info.task_queue)
 
     async def output(self) -> str:
-        """Return the URL of the run's output."""
-        return self._output or (await self.info()).output
+        """Return the URL of the run's output: from the server or, once that has forgotten the run, from the store.
+
+        Raises:
+            RunNotFound: Neither the server nor the client's store knows the run.
+            NoServer: The server does not answer.
+        """
+        if self._output is None:
+            try:
+                return (await self.info()).output
+            except RunNotFound as error:
+                self._output = await self._stored(error)
+        return self._output
 
     # ---- private
 
@@ -262,6 +263,20 @@ class Run:
                     "see `fanout list`"
                 ) from None
             raise refused(error, f"nothing is known of run {self.id!r}") from None
+
+    async def _stored(self, unknown: RunNotFound) -> str:
+        """Return the URL of an output in the client's store."""
+        store = store_of(self.client)
+        try:
+            found = await find_output(store, self.id, self._execution)
+        except UsageError:
+            # No run can have such an id.
+            raise unknown from None
+        if found is None:
+            raise RunNotFound(
+                f"{unknown}; nor is there an output of it in {display(store)} (see FANOUT_STORE)"
+            )
+        return found.url
 
     async def _nodes(self, info: RunInfo) -> list[wire.NodeProgress]:
         """Return the progress of the root and of all live nodes below it, the root first."""
@@ -315,6 +330,13 @@ class Run:
             return await self.result()
         except RunFailed as error:
             return error.result
+
+    async def _reset_to(self) -> str | None:
+        """Return the execution that goes on with the run, where it was reset; None where it was terminated."""
+        description = await self._asked(self._handle().describe())
+        first = description.raw_info.first_run_id or description.run_id
+        current: str = description.run_id
+        return current if self._execution in (None, first) and current != first else None
 
     async def _failure(self, cause: BaseException) -> RunFailed:
         if isinstance(cause, ApplicationError):

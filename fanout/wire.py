@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from fanout.models import Json, Page, PartitionTime, RunResult, Scan, Source, Totals
+from fanout.models import Json, Page, PartitionTime, RestRef, RunResult, Scan, Source, Totals
 
 RUN_WORKFLOW = "fanout.run"
 GROUP_WORKFLOW = "fanout.group"
@@ -27,6 +27,9 @@ STATUS_MEMO = "fanout.status"
 ITEMS_MEMO = "fanout.items"
 FAILED_MEMO = "fanout.failed"
 
+WAITING = "waiting"
+"""Field of an activity's heartbeat details: what it waits for, in words."""
+
 RUN_FAILED = "RunFailed"
 """Type of the error with which a root workflow fails; its details hold the `RunResult`."""
 
@@ -34,6 +37,11 @@ RUN_FAILED = "RunFailed"
 def batch_activity(processor: str) -> str:
     """Return the activity type of a processor's batches."""
     return f"fanout:{processor}"
+
+
+def control_queue(task_queue: str) -> str:
+    """Return the queue of what must not wait behind a hundred running batches: planning, sealing, publishing."""
+    return f"{task_queue}/control"
 
 
 def partition_id(run_id: str, number: int) -> str:
@@ -159,6 +167,8 @@ class PartitionState:
 
     Attributes:
         todo: Ranges `[start, count]` that no batch has taken, in order.
+        waiting: Items that batches handed back, the first due first; at most a few hundred entries.
+        keys: The keys of its batches: for each planner the first number and the one after the last.
         sequence: Number of the next batch.
         size: Batch size found so far.
         pace: Items that one batch does in a second; 0 while unknown.
@@ -176,21 +186,24 @@ class PartitionState:
     pace: float = 0.0
     executions: int = 0
     samples: list[str] = field(default_factory=list)
+    waiting: list[RestRef] = field(default_factory=list)
+    keys: dict[str, list[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class BatchInput:
-    """One batch: a range of items under a key.
+    """One batch: items under a key; a range, or what other batches handed back.
 
     Attributes:
         output: URL of the run's output, where the marker says the rest.
         nonce: The run's nonce.
         key: The batch's key.
-        start: First item.
+        start: First item; of items handed back, a bound below them.
         count: How many items.
         pages: Where the reader finds them.
         concurrency: Items in flight at most; 0 runs none, and only seals the key: whatever was committed stands, and
-            where nothing was, a commit says that all of the range remains.
+            where nothing was, one checkpoint is made the commit, which says that all else remains.
+        rests: The items, where they were handed back; empty for the range.
     """
 
     output: str
@@ -200,21 +213,39 @@ class BatchInput:
     count: int
     pages: list[Page]
     concurrency: int
+    rests: list[RestRef] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class BatchOutput:
-    """What the batch's commit says; `more` are the ranges that remain."""
+    """What the batch's commit says.
+
+    Attributes:
+        totals: Of the items that have their outcome in it.
+        more: Ranges that remain and may run at once; at most a few.
+        seconds: How long the batch ran.
+        samples: A handful of failures, as text.
+        rests: What else remains.
+        key: The commit's.
+    """
 
     totals: Totals
     more: list[list[int]]
     seconds: float
     samples: list[str] = field(default_factory=list)
+    rests: list[RestRef] = field(default_factory=list)
+    key: str = ""
 
 
 @dataclass(frozen=True)
 class PublishInput:
-    """Publish a partition whose batches are all decided."""
+    """Publish a partition whose batches are all decided.
+
+    Attributes:
+        not_run: Ranges that no batch has taken (a canceled run).
+        rests: Items that were handed back and not run again.
+        keys: The keys that count; see `PartitionState`.
+    """
 
     output: str
     nonce: str
@@ -223,6 +254,16 @@ class PublishInput:
     count: int
     not_run: list[list[int]]
     seconds: float
+    rests: list[RestRef] = field(default_factory=list)
+    keys: dict[str, list[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PublishOutput:
+    """What stands published of a partition: of a workflow that was reset, what the first one has published."""
+
+    totals: Totals
+    not_run: int
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from fanout.children.budget import INFLIGHT_BYTES, Budget
 from fanout.errors import WorkerExhausted
 from fanout.item_processes import ItemProcesses
 from fanout.processors import Processor
@@ -27,13 +28,15 @@ class Workbench:
         roots: What may be read and written.
         threads: Threads for `def` processors.
         processes: Processes for `executor="process"`; None for one a core.
+        max_inflight_bytes: Bytes of items and results that all batches together hold.
         watchdog: Whether to end this process when its event loop is blocked for ever.
 
     Attributes:
+        gate: One place for each of the processes.
+        budget: The bytes that batches may hold.
         watchdog: Watches the event loop while a batch runs.
         exhausted: Set when this process is of no use any more.
         exhaustion: Why.
-        gate: One place for each of the processes.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Workbench:
         *,
         threads: int,
         processes: int | None,
+        max_inflight_bytes: int = INFLIGHT_BYTES,
         watchdog: bool = False,
     ) -> None:
         self.processors = processors
@@ -52,6 +56,7 @@ class Workbench:
         self.watchdog = Watchdog(enabled=watchdog)
         self._item_processes: dict[str, ItemProcesses] = {}
         self._resources: dict[str, Any] = {}
+        self.budget = Budget(max_inflight_bytes)
         self.exhausted = asyncio.Event()
         self.exhaustion = ""
         self.gate = asyncio.Semaphore(processes or os.cpu_count() or 1)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 SHUTDOWN_TIMEOUT = 60.0
 """Seconds that batches in flight have at a shutdown. An orchestrator must not kill the process before."""
 
+LONGEST_MARGIN = 5.0
+
 _POLL = 0.05
 _M_ARENA_MAX = -8
 
@@ -60,7 +62,7 @@ async def run_worker(
         client,
         task_queue=task_queue,
         max_concurrent_activities=max_batches,
-        graceful_shutdown_timeout=timedelta(seconds=shutdown_timeout),
+        graceful_shutdown_timeout=timedelta(seconds=shutdown_timeout - _margin(shutdown_timeout)),
     )
     running = asyncio.ensure_future(worker.run())
     stopping = asyncio.ensure_future(stop.wait())
@@ -80,6 +82,11 @@ async def run_worker(
         stopping.cancel()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+def _margin(shutdown_timeout: float) -> float:
+    """Return the seconds that batches have to commit after what was in flight has been cut off."""
+    return min(LONGEST_MARGIN, shutdown_timeout / 4)
 
 
 def plugin_of(client: Client) -> Plugin:

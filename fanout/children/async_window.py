@@ -10,8 +10,9 @@ from typing import Any, cast
 
 from pydantic_core import PydanticSerializationError
 
-from fanout.children.book import Book, WrongOutputs, unserializable
-from fanout.children.window import TURN, SlotWindow, current_slot
+from fanout.children.accounts import WrongOutputs, unserializable
+from fanout.children.book import Book
+from fanout.children.window import LARGE, TURN, SlotWindow, current_slot
 from fanout.iteminfo import Info, current
 
 CANCEL_AGAIN = 2.0
@@ -152,7 +153,9 @@ class AsyncWindow(SlotWindow):
                     self._failed(position, self._timed_out(slot))
                 else:
                     try:
-                        outputs[position] = dump(output)
+                        outputs[position] = row = dump(output)
+                        if len(row) > LARGE:
+                            self._weigh(len(row))
                     except PydanticSerializationError as error:
                         self._failed(position, unserializable(output, error))
             seen += 1
@@ -186,7 +189,7 @@ class AsyncWindow(SlotWindow):
                 if self._halted:
                     return
                 outcome = self._failure(slot, error)
-            settle_list(book, positions, outcome, self._failed)
+            settle_list(book, positions, outcome, self._failed, self._weigh)
             slot.position = -1
             await self._breathe(slot)
 
@@ -254,7 +257,11 @@ def take_list(book: Book, source: Iterator[int], size: int) -> tuple[list[int], 
 
 
 def settle_list(
-    book: Book, positions: list[int], outcome: Any, failed: Callable[[int, BaseException], None]
+    book: Book,
+    positions: list[int],
+    outcome: Any,
+    failed: Callable[[int, BaseException], None],
+    weigh: Callable[[int], None],
 ) -> None:
     """Record what a list processor returned, or the error that it raised, for each of its items."""
     if not isinstance(outcome, BaseException):
@@ -266,7 +273,8 @@ def settle_list(
             failed(position, output)
             continue
         try:
-            book.outputs[position] = book.dump(output)
+            book.outputs[position] = row = book.dump(output)
+            weigh(len(row))
         except PydanticSerializationError as error:
             failed(position, unserializable(output, error))
 

@@ -1,36 +1,56 @@
-"""The batch activity: runs a range of items and commits what came of them, by the commit protocol."""
+"""The batch activity: runs the items of one key and commits what came of them, by the commit protocol."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
+import math
 import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from temporalio import activity
 from temporalio.testing import ActivityEnvironment
 
 from fanout.boundary import failing
 from fanout.children.async_window import AsyncWindow
-from fanout.children.book import Book
+from fanout.children.book import HOLD_SECONDS, Book
+from fanout.children.execution import Execution, Waiting, output
+from fanout.children.fitness import check_version
+from fanout.children.life import Life, Superseded
+from fanout.children.loading import Loader
+from fanout.children.quarantine import QuarantineWindow
+from fanout.children.running import run_window
 from fanout.children.thread_window import ThreadWindow
 from fanout.children.window import Window
 from fanout.errors import StoreError
-from fanout.models import Totals
 from fanout.options import Options
 from fanout.processors import Processor, find
 from fanout.readers.registry import from_source
-from fanout.storage import commits, layout
+from fanout.storage import commits, rests
 from fanout.storage.markers import load_run
-from fanout.storage.records import Commit, DataObject, RunRecord
+from fanout.storage.records import RunRecord
+from fanout.storage.rests import Items
 from fanout.storage.stores import Store, open_store
 from fanout.wire import BatchInput, BatchOutput, batch_activity
 from fanout.workbench import Workbench
 
-HEARTBEAT_SECONDS = 1.0
+_log = structlog.get_logger("fanout.batch")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What one execution of a batch goes by."""
+
+    batch: BatchInput
+    record: RunRecord
+    options: Options
+    processor: Processor[..., Any]
+    store: Store
+    execution: Execution
+    life: Life
 
 
 class BatchActivity:
@@ -61,65 +81,95 @@ class BatchActivity:
         Raises:
             ApplicationError: The source cannot be read or the store cannot be trusted; not retried.
         """
+        life = Life(Waiting())
+        try:
+            return await self._run(batch, life)
+        except (asyncio.CancelledError, Superseded):
+            raise
+        except Exception:
+            await life.end_by_itself()
+            raise
+
+    async def _run(self, batch: BatchInput, life: Life) -> BatchOutput:
         store = open_store(self._bench.roots.check(batch.output))
         record = await load_run(store, batch.nonce)
-        committed = await commits.find(store, batch.nonce, batch.key, expected=(batch.start, batch.count))
+        items = await _items_of(batch, store)
+        committed = await commits.find(store, batch.nonce, batch.key, expected=rests.ranges(items))
         if committed is not None:
-            return _output(committed, [])
-        if not batch.concurrency:
-            return _output(await _seal(store, batch), [])
+            return output(committed, [])
         processor = find(self._name, self._bench.processors)
+        execution = Execution(
+            store,
+            batch,
+            items,
+            worker=activity.client().identity,
+            version=processor.version,
+            waiting=life.waiting,
+        )
+        if not batch.concurrency:
+            return output(await execution.seal(), [])
+        check_version(processor, record)
+        left = await execution.resume() if activity.info().attempt > 1 else items
+        await life.begin(execution.settled)
         options = Options(**record.options)
-        began = time.monotonic()
-        book = await self._open_book(batch, record, processor, options, store)
-        context = await _isolated_context(processor.is_async)
-        await _run_window(self._window(book, processor, record, batch.concurrency, context))
-        commit = await _commit(store, batch, book, time.monotonic() - began)
-        return _output(commit, book.samples)
+        return await self._run_items(_Job(batch, record, options, processor, store, execution, life), left)
 
-    async def _open_book(
-        self,
-        batch: BatchInput,
-        record: RunRecord,
-        processor: Processor[..., Any],
-        options: Options,
-        store: Store,
-    ) -> Book:
-        reader = from_source(record.source)
-        reader.largest = options.max_item_bytes
-        parts = [
-            await reader.read(self._bench.files, store, page, page.start, page.count) for page in batch.pages
-        ]
+    async def _run_items(self, job: _Job, left: Sequence[Items]) -> BatchOutput:
+        until = time.time() + HOLD_SECONDS
+        now = [one for one in left if one.due <= until]
+        later = [one for one in left if one.due > until]
+        reader = from_source(job.record.source)
+        reader.largest = job.options.max_item_bytes
+        loader = Loader(reader, self._bench.files, job.store)
+        most = job.options.max_batch_bytes
+        heartbeat = job.options.heartbeat_timeout
+        async with job.life.beating(heartbeat):
+            plan = await loader.plan(now, job.batch.pages, most)
+            aside = [*later, *plan.left]
+            async with self._bench.budget.reading(plan.size):
+                book = self._book(job, plan.items, await loader.read(plan))
+                window = self._window(job, book, await _isolated_context(job.processor.is_async))
+                with self._bench.budget.holding(window, most), self._bench.watchdog.watching(heartbeat):
+                    await run_window(window, job.execution, job.life, aside)
+                    commit = await job.execution.commit(book, aside)
+        return output(commit, book.samples)
+
+    def _book(self, job: _Job, items: Sequence[Items], parts: Sequence[Any]) -> Book:
         book = Book(
-            run_id=record.run_id,
-            processor=processor,
-            options=options,
-            key=record.source.key,
-            start=batch.start,
+            run_id=job.record.run_id,
+            processor=job.processor,
+            options=job.options,
+            key=job.record.source.key,
+            items=items,
             parts=parts,
-            inline=any(page.values is not None for page in batch.pages),
+            inline=any(page.values is not None for page in job.batch.pages),
             worker=activity.client().identity,
         )
-        if len(book) != batch.count:
-            raise StoreError(f"batch {batch.key} has {batch.count} items, its reader returned {len(book)}")
+        if len(book) != len(book.indexes):
+            raise StoreError(
+                f"batch {job.batch.key} has {len(book.indexes)} items, its reader returned {len(book)}"
+            )
         return book
 
-    def _window(
-        self,
-        book: Book,
-        processor: Processor[..., Any],
-        record: RunRecord,
-        concurrency: int,
-        context: contextvars.Context,
-    ) -> Window:
+    def _window(self, job: _Job, book: Book, context: contextvars.Context) -> Window:
         # A hand-back is cheap, a batch without an end is not.
-        deadline = 2 * book.options.batch_seconds
-        call = self._bench.bind(processor, processor.load_params(record.params))
+        deadline = 2 * job.options.batch_seconds
+        processor, limit = job.processor, job.batch.concurrency
+        if job.life.account.suspect:
+            _log.warning(
+                "batch in quarantine: it has killed its workers",
+                run=job.record.run_id,
+                batch=job.batch.key,
+                deaths=job.life.account.all_deaths,
+            )
+            # Handed back, the rest would kill two more.
+            return QuarantineWindow(book, job.record.params, limit=limit, deadline=math.inf)
+        call = self._bench.bind(processor, processor.load_params(job.record.params))
         if processor.executor == "thread":
             return ThreadWindow(
                 book,
                 call,
-                limit=concurrency,
+                limit=limit,
                 deadline=deadline,
                 context=context,
                 pool=self._bench.threads,
@@ -128,12 +178,18 @@ class BatchActivity:
         return AsyncWindow(
             book,
             call,
-            limit=concurrency,
+            limit=limit,
             deadline=deadline,
             context=context,
             list_size=processor.list_size,
             gate=self._bench.gate if processor.executor == "process" else None,
         )
+
+
+async def _items_of(batch: BatchInput, store: Store) -> list[Items]:
+    if batch.rests:
+        return await rests.resolve(store, batch.nonce, batch.rests)
+    return [Items(batch.start, batch.count)]
 
 
 async def _isolated_context(is_async: bool) -> contextvars.Context:
@@ -150,112 +206,3 @@ async def _isolated_context(is_async: bool) -> contextvars.Context:
         return contextvars.copy_context()
 
     return await environment.run(here)
-
-
-async def _run_window(window: Window) -> None:
-    """Run the window while heartbeating; end it early when the batch is told to."""
-    async with _beating(window):
-        work = asyncio.ensure_future(window.run())
-        try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await window.halt()
-            await work
-            details = activity.cancellation_details()
-            revoked = details is not None and (details.cancel_requested or details.worker_shutdown)
-            if not revoked:
-                # The server has given the batch to somebody else.
-                raise
-            # From here on this is an ordinary batch that ends early: what it has is committed.
-            task = asyncio.current_task()
-            if task is not None:
-                task.uncancel()
-
-
-@contextlib.asynccontextmanager
-async def _beating(window: Window) -> AsyncIterator[None]:
-    async def beat() -> None:
-        while True:
-            # A batch that is shorter pays for none.
-            await asyncio.sleep(min(HEARTBEAT_SECONDS, window.book.options.heartbeat_timeout / 4))
-            activity.heartbeat({"in_flight": window.in_flight})
-
-    async def hand_back() -> None:
-        await activity.wait_for_worker_shutdown()
-        window.stop()
-
-    tasks = [asyncio.create_task(beat()), asyncio.create_task(hand_back())]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _commit(store: Store, batch: BatchInput, book: Book, seconds: float) -> Commit:
-    """Write the rows, then the commit that names them; return the commit that counts."""
-    token = uuid.uuid4().hex
-    results, failures = await asyncio.gather(
-        _write(store, layout.data_path("results", batch.key, token), book.result_rows()),
-        _write(store, layout.data_path("failures", batch.key, token), book.failure_rows()),
-    )
-    totals = book.totals(results.size if results else 0)
-    commit, won = await commits.create(
-        store,
-        Commit(
-            nonce=batch.nonce,
-            key=batch.key,
-            token=token,
-            start=batch.start,
-            count=batch.count,
-            more=book.more(),
-            results=results,
-            failures=failures,
-            succeeded=totals.succeeded,
-            failed=totals.failed,
-            error_types=totals.error_types,
-            seconds=round(seconds, 6),
-            worker=book.worker,
-        ),
-    )
-    if not won:
-        await commits.discard(store, [results, failures], commit)
-    return commit
-
-
-async def _seal(store: Store, batch: BatchInput) -> Commit:
-    """Decide the key of a batch that was cut off, unless one of its executions has: all of it remains."""
-    sealed = Commit(
-        nonce=batch.nonce,
-        key=batch.key,
-        token=uuid.uuid4().hex,
-        start=batch.start,
-        count=batch.count,
-        more=[[batch.start, batch.count]],
-    )
-    return (await commits.create(store, sealed))[0]
-
-
-async def _write(store: Store, path: str, rows: Sequence[bytes]) -> DataObject | None:
-    if not rows:
-        return None
-    data = b"".join(rows)
-    # Its name is this execution's alone: that it exists is the answer to a retried request.
-    await store.create_own(path, data)
-    return DataObject(path=path, rows=len(rows), size=len(data))
-
-
-def _output(commit: Commit, samples: list[str]) -> BatchOutput:
-    return BatchOutput(
-        totals=Totals(
-            succeeded=commit.succeeded,
-            failed=commit.failed,
-            error_types=commit.error_types,
-            batches=1,
-            result_bytes=commit.results.size if commit.results else 0,
-        ),
-        more=commit.more,
-        seconds=commit.seconds,
-        samples=samples,
-    )

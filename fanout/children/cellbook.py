@@ -10,6 +10,7 @@ from typing import Any
 from fanout.children.book import Book
 from fanout.children.ledger import Ledger
 from fanout.readers.base import Records
+from fanout.storage.rests import Items
 
 SAID = b"-"
 """Stands for a row that the parent has."""
@@ -116,7 +117,8 @@ class CellBook(Book):
         **known: Any,
     ) -> CellBook:
         """Make the book of some items, wherever they stand in their batch."""
-        book = cls(start=0, parts=[_Given(values, json=json)], news=news, **known)
+        items = [Items(0, len(values))]
+        book = cls(items=items, parts=[_Given(values, json=json)], news=news, **known)
         book.indexes = indexes
         book.attempts = dict(attempts)
         return book

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from dataclasses import replace
+import contextlib
 from datetime import timedelta
-from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 with workflow.unsafe.imports_passed_through():
     from fanout import quick, topology, wire
-    from fanout.models import Page, PartitionTime, Totals, cut
+    from fanout.children.work import Portion, Work
+    from fanout.models import PartitionTime, Totals, cut
     from fanout.options import Options
-    from fanout.storage.layout import batch_key
+    from fanout.storage.layout import batch_key, planned
     from fanout.wire import (
         BatchInput,
         BatchOutput,
@@ -25,12 +25,14 @@ with workflow.unsafe.imports_passed_through():
         NodeProgress,
         PartitionState,
         PublishInput,
+        PublishOutput,
     )
 
 SMALL = 1000
 """Items of a partition whose publishing is quick enough for a local activity."""
 
 MAX_SAMPLES = 5
+SHORTEST_TIMER = 1.0
 LONGEST_BATCH = timedelta(days=30)
 HISTORY_BYTES = 8 * 1024 * 1024
 """Far below the 50 MiB at which Temporal terminates; a fifth of it is already slow to load."""
@@ -57,19 +59,23 @@ class Partition:
             totals=Totals(),
             began=workflow.time(),
         )
-        self._todo = [list(piece) for piece in self._state.todo]
+        self._work = Work(self._state.todo, self._state.waiting)
+        self._keys = {planner: list(span) for planner, span in self._state.keys.items()}
+        # A workflow that is reset plans its batches anew, under keys that its old ones do not have.
+        self._planner = workflow.info().run_id[:8]
         self._sequence = self._state.sequence
         self._size = self._state.size
         self._pace = self._state.pace
         self._totals = self._state.totals
         self._samples = list(self._state.samples)
         self._concurrencies = topology.window(
-            self._run.batch_concurrency, branch.concurrency, sum(count for _, count in self._todo)
+            self._run.batch_concurrency, branch.concurrency, self._work.count
         )
         self._limit = topology.history_limit(self._options, len(self._concurrencies))
         self._in_flight: dict[str, int] = {}
         self._draining = False
         self._endless = endless
+        self._not_run = 0
 
     async def run(self) -> BranchOutput | None:
         """Run the range until it is published, or until the history is long enough.
@@ -78,8 +84,9 @@ class Partition:
             What came of the range; None where it is to continue as new, with nothing in flight.
         """
         canceled = await self._run_window()
-        if self._draining and self._todo and not canceled:
+        if self._draining and self._work.count and not canceled:
             return None
+        self._not_run = self._work.count
         await self._publish()
         return self.output()
 
@@ -89,7 +96,7 @@ class Partition:
         return BranchOutput(
             items=self._branch.count,
             totals=self._totals,
-            not_run=sum(count for _, count in self._todo),
+            not_run=self._not_run,
             partitions=1,
             slowest=[PartitionTime(self._number, self._branch.count, seconds)],
         )
@@ -109,6 +116,7 @@ class Partition:
     async def _run_window(self) -> bool:
         """Run batches until none is left or the history is long enough; returns whether the run was canceled."""
         slots = [asyncio.create_task(self._slot(concurrency)) for concurrency in self._concurrencies]
+        alarm = asyncio.create_task(self._ring())
         try:
             await asyncio.gather(*slots)
         except (ActivityError, asyncio.CancelledError):
@@ -116,49 +124,89 @@ class Partition:
             if failures:
                 raise getattr(failures[0], "cause", None) or failures[0] from None
             return True
+        finally:
+            alarm.cancel()
         return False
 
     async def _slot(self, concurrency: int) -> None:
         """Run one batch after the other; ends when there is nothing left to do, or to hand back."""
         while not self._stopping():
-            if not self._todo:
-                # A batch in flight may still hand some of its items back.
-                await workflow.wait_condition(lambda: bool(self._todo) or not self._in_flight)
-                if not self._todo:
-                    return
-                continue
-            await self._run_batch(concurrency)
+            if self._work.crowded:
+                await self._decide(self._work.gather(), 0, "gather")
+            elif self._work.ready(workflow.time()):
+                await self._run_batch(concurrency)
+            elif self._in_flight or self._work.waiting:
+                # A batch in flight may still hand some of its items back, and others wait for their retry.
+                await workflow.wait_condition(self._may_go_on)
+            else:
+                return
+
+    def _may_go_on(self) -> bool:
+        return (
+            self._draining or self._work.ready(workflow.time()) or not (self._in_flight or self._work.waiting)
+        )
+
+    async def _ring(self) -> None:
+        """Wake the window when something is due: workflows see the time pass only when something happens."""
+        while True:
+            await workflow.wait_condition(lambda: self._work.next_due(workflow.time()) is not None)
+            now = workflow.time()
+            due = self._work.next_due(now) or now
+            with contextlib.suppress(TimeoutError):
+                await workflow.wait_condition(
+                    lambda: (self._work.next_due(workflow.time()) or due) < due,  # noqa: B023 - awaited here
+                    # Not for each of many that are due in one second.
+                    timeout=max(due - now, SHORTEST_TIMER),
+                )
 
     async def _run_batch(self, concurrency: int) -> None:
-        start, count = self._take(concurrency)
-        key = batch_key(self._number, self._sequence)
-        self._sequence += 1
-        self._in_flight[key] = min(concurrency, count)
-        order = BatchInput(
-            output=self._run.output,
-            nonce=self._run.nonce,
-            key=key,
-            start=start,
-            count=count,
-            pages=self._pages(start, count),
-            concurrency=concurrency,
+        size = topology.next_batch(
+            self._size, self._pace, self._work.count, concurrency, len(self._concurrencies), self._options
         )
-        what = f"items {start:,}–{start + count - 1:,}"
+        await self._decide(self._work.take(size, workflow.time()), concurrency)
+
+    async def _decide(self, portion: Portion, concurrency: int, verb: str = "") -> None:
+        """Run or seal the batch of some items, and take note of what its commit says."""
+        key = batch_key(self._number, self._sequence, self._planner)
+        self._sequence += 1
+        self._in_flight[key] = min(concurrency, portion.count)
         try:
-            output = await quick.outcome(self._begin(order, what))
-        except (ActivityError, asyncio.CancelledError) as error:
-            if not is_cancelled_exception(error):
-                raise
-            # It may have committed before, and may do so yet: only a commit decides a key.
-            output = await self._begin(replace(order, pages=[], concurrency=0), f"seal {what}")
+            if concurrency:
+                output = await self._commit_of(key, portion, concurrency)
+            else:
+                output = await self._begin(key, portion, 0, verb)
         finally:
             del self._in_flight[key]
-        self._settle(count, output)
+        self._settle(output.key or key, output)
 
-    def _begin(self, order: BatchInput, what: str) -> workflow.ActivityHandle[BatchOutput]:
+    async def _commit_of(self, key: str, portion: Portion, concurrency: int) -> BatchOutput:
+        try:
+            return await quick.outcome(self._begin(key, portion, concurrency))
+        except (ActivityError, asyncio.CancelledError) as error:
+            # A batch that is told to end is not repeated when its worker dies.
+            timed_out = isinstance(error, ActivityError) and isinstance(error.cause, ActivityTimeout)
+            if not (timed_out or is_cancelled_exception(error)):
+                raise
+            # It may have committed before, and may do so yet: only a commit decides a key.
+            return await self._begin(key, portion, 0, "seal")
+
+    def _begin(
+        self, key: str, portion: Portion, concurrency: int, verb: str = ""
+    ) -> workflow.ActivityHandle[BatchOutput]:
+        queue = workflow.info().task_queue
         return workflow.start_activity(
             wire.batch_activity(self._run.processor),
-            order,
+            BatchInput(
+                output=self._run.output,
+                nonce=self._run.nonce,
+                key=key,
+                start=portion.start,
+                count=portion.count,
+                pages=cut(self._branch.pages, portion.start, portion.end) if concurrency else [],
+                concurrency=concurrency,
+                rests=portion.rests,
+            ),
+            task_queue=queue if concurrency else wire.control_queue(queue),
             result_type=BatchOutput,
             # How often a batch is begun says nothing of its items: workers come and go.
             retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30)),
@@ -166,17 +214,23 @@ class Partition:
             heartbeat_timeout=timedelta(seconds=self._options.heartbeat_timeout),
             # A batch that is cancelled commits what it has before it ends.
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=what,
+            summary=f"{verb} {portion.words}".lstrip(),
         )
 
-    def _settle(self, count: int, output: BatchOutput) -> None:
+    def _settle(self, key: str, output: BatchOutput) -> None:
+        planner, number = planned(key)
+        first, end = self._keys.get(planner, (number, number))
+        self._keys[planner] = [min(first, number), max(end, number + 1)]
         self._totals += output.totals
         workflow.set_current_details(self._details())
         self._samples = (self._samples + output.samples)[:MAX_SAMPLES]
-        self._put_back(output.more)
+        self._work.put_back(output.more, output.rests)
         if output.totals.done:
             self._pace = output.totals.done / max(output.seconds, 1e-6)
-        self._size = topology.grown_size(self._size, self._pace, self._options, self._bytes_per_item)
+        outputs = self._totals.result_bytes / max(self._totals.succeeded, 1)
+        self._size = topology.grown_size(
+            self._size, self._pace, self._options, max(self._bytes_per_item, outputs)
+        )
 
     def _stopping(self) -> bool:
         task = asyncio.current_task()
@@ -191,26 +245,6 @@ class Partition:
         ):
             self._draining = True
         return self._draining
-
-    def _take(self, concurrency: int) -> tuple[int, int]:
-        piece = self._todo[0]
-        remaining = sum(count for _, count in self._todo)
-        size = topology.next_batch(
-            self._size, self._pace, remaining, concurrency, len(self._concurrencies), self._options
-        )
-        start, count = piece[0], min(size, piece[1])
-        if count == piece[1]:
-            self._todo.pop(0)
-        else:
-            self._todo[0] = [start + count, piece[1] - count]
-        return start, count
-
-    def _put_back(self, pieces: list[list[int]]) -> None:
-        if pieces:
-            self._todo = sorted(self._todo + pieces)
-
-    def _pages(self, start: int, count: int) -> list[Page]:
-        return cut(self._branch.pages, start, start + count)
 
     # ---- the ends
 
@@ -235,7 +269,9 @@ class Partition:
             pages=self._branch.pages,
             concurrency=self._branch.concurrency,
             state=PartitionState(
-                todo=self._todo,
+                todo=self._work.todo,
+                waiting=self._work.waiting,
+                keys=self._keys,
                 sequence=self._sequence,
                 size=self._size,
                 pace=self._pace,
@@ -254,10 +290,20 @@ class Partition:
             partition=self._number,
             start=self._branch.start,
             count=self._branch.count,
-            not_run=self._todo,
+            not_run=self._work.todo,
+            rests=self._work.waiting,
+            keys=self._keys,
             seconds=round(seconds, 3),
         )
-        publishing: Coroutine[Any, Any, None] = quick.execute(
-            wire.PUBLISH_ACTIVITY, order, None, small=self._branch.count <= SMALL, summary="check and publish"
+        published: PublishOutput | None = await quick.to_the_end(
+            quick.execute(
+                wire.PUBLISH_ACTIVITY,
+                order,
+                PublishOutput,
+                small=self._branch.count <= SMALL,
+                summary="check and publish",
+            )
         )
-        await quick.to_the_end(publishing)
+        # Histories of earlier versions hold none.
+        if published is not None:
+            self._totals, self._not_run = published.totals, published.not_run

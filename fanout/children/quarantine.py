@@ -39,6 +39,7 @@ class QuarantineWindow(Window):
         self.book = book
         self.limit = limit
         self.stopping = False
+        self.most = book.options.max_batch_bytes
         self._params = params
         self._deadline = deadline
         self._cells: set[CellProcess] = set()
@@ -136,6 +137,8 @@ class QuarantineWindow(Window):
             book.succeed(positions[mark], row)
         for mark, account in message.failed.items():
             book.settle(positions[mark], *account)
+        if book.held >= self.most:
+            self.stop()
 
     def _order(self, positions: Sequence[int], suspects: bool) -> Order:
         book = self.book

@@ -10,9 +10,10 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError
 
+from fanout.children.accounts import unserializable
 from fanout.children.async_window import settle_list, take_list
-from fanout.children.book import Book, unserializable
-from fanout.children.window import LONGEST_TICK, SlotWindow, current_slot
+from fanout.children.book import Book
+from fanout.children.window import LARGE, LONGEST_TICK, SlotWindow, current_slot
 from fanout.iteminfo import Info, current
 from fanout.threads import Threads
 
@@ -81,6 +82,10 @@ class ThreadWindow(SlotWindow):
             for slot in list(self._slots):
                 self._abandon(slot)
 
+    def guard(self) -> threading.Lock:
+        """See base class."""
+        return self._lock
+
     def _start(self, source: Iterator[int]) -> None:
         slot = _Slot(self.book)
         with self._lock:
@@ -130,7 +135,9 @@ class ThreadWindow(SlotWindow):
     def _work(self, slot: _Slot, source: Iterator[int]) -> None:
         current.set(slot.info)
         current_slot.set(slot)
-        if not self._take_up(slot):
+        with self._lock:
+            slot.begun = not slot.abandoned
+        if not slot.begun:
             return
         try:
             step = self._one if self._list_size is None else self._list
@@ -148,11 +155,6 @@ class ThreadWindow(SlotWindow):
             # A thread that was abandoned may outlive the worker's loop.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._wake.set)
-
-    def _take_up(self, slot: _Slot) -> bool:
-        with self._lock:
-            slot.begun = not slot.abandoned
-            return slot.begun
 
     def _one(self, slot: _Slot, source: Iterator[int]) -> bool:
         """Run one item; returns whether there may be another for this slot."""
@@ -183,6 +185,8 @@ class ThreadWindow(SlotWindow):
             self._end(slot, 1)
             if failure is None:
                 book.outputs[position] = row
+                if len(row) > LARGE:
+                    self._weigh(len(row))
             else:
                 self._failed(position, failure)
         return True
@@ -203,7 +207,7 @@ class ThreadWindow(SlotWindow):
             if slot.abandoned:
                 return False
             self._end(slot, len(positions))
-            settle_list(self.book, positions, outcome, self._failed)
+            settle_list(self.book, positions, outcome, self._failed, self._weigh)
         return True
 
     def _begin(self, slot: _Slot, positions: list[int]) -> None:

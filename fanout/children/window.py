@@ -13,16 +13,20 @@ import contextlib
 import contextvars
 import heapq
 import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from fanout.children.book import Book
+from fanout.children.book import HOLD_SECONDS, Book
 
 TURN = 0.01
 """Seconds after which a batch that never waits lets the worker's event loop breathe."""
 
 LONGEST_TICK = 0.25
+
+LARGE = 1024
+"""Bytes of an output above which it is counted: counting each would slow down the small ones."""
 
 
 class Slot(Protocol):
@@ -41,9 +45,15 @@ current_slot: contextvars.ContextVar[Slot] = contextvars.ContextVar("fanout_slot
 
 
 class Window(ABC):
-    """Runs the items of a book, so many at a time, until each has an outcome or the window is stopped."""
+    """Runs the items of a book, so many at a time, until each has an outcome or the window is stopped.
+
+    Attributes:
+        book: The items.
+        most: Bytes of outputs that it may hold; the budget of the process lowers it.
+    """
 
     book: Book
+    most: int
 
     @abstractmethod
     async def run(self) -> None:
@@ -56,6 +66,10 @@ class Window(ABC):
     @abstractmethod
     async def halt(self) -> None:
         """Stop, and cut off what is in flight: those items stay without an outcome."""
+
+    def guard(self) -> contextlib.AbstractContextManager[object]:
+        """Return what keeps the book from changing meanwhile."""
+        return contextlib.nullcontext()
 
     @property
     @abstractmethod
@@ -77,19 +91,20 @@ class SlotWindow(Window):
         self.limit = limit
         self.stopping = False
         self._seconds = deadline
-        self._fresh: Iterator[int] = self._unsettled()
+        self._fresh: Iterator[int] = iter(())
         self._source = self._fresh_and_due()
         self._exhausted = False
-        self._late = False
         self._retries: list[tuple[float, int]] = []
         self._error: BaseException | None = None
         self._open = 0
+        self.most = book.options.max_batch_bytes
 
     async def run(self) -> None:
         """Run the items; returns when nothing is in flight any more."""
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         deadline = self._loop.time() + self._seconds
+        self._fresh = iter(self._sorted_by_time())
         self._start(self._source)
         while not self._finished():
             with contextlib.suppress(TimeoutError):
@@ -97,8 +112,7 @@ class SlotWindow(Window):
             self._wake.clear()
             now = self._loop.time()
             if now >= deadline:
-                # What has begun is brought to its end: the next batch would not know of its attempts.
-                self._late, deadline = True, math.inf
+                self.stop()
             self._look_after(now)
             if self._next_due() <= now and self._open < self.limit and not self.stopping:
                 self._start(self._due())
@@ -132,9 +146,16 @@ class SlotWindow(Window):
         timeout = self.book.options.timeout
         return min(LONGEST_TICK, timeout / 10) if timeout else LONGEST_TICK
 
+    def _weigh(self, size: int) -> None:
+        """Count the bytes of a large output; when they are too many, what is not begun is handed back."""
+        self.book.held += size
+        if self.book.held >= self.most:
+            self.stop()
+
     def _failed(self, position: int, error: BaseException) -> None:
         delay = self.book.fail(position, error)
-        if delay is not None:
+        # One whose next attempt is far away is handed back with its attempts, and holds nothing up.
+        if delay is not None and delay <= HOLD_SECONDS:
             heapq.heappush(self._retries, (self._loop.time() + delay, position))
 
     def _overdue(self, slot: Slot, now: float) -> bool:
@@ -151,8 +172,6 @@ class SlotWindow(Window):
                 yield from self._due()
             if self.stopping:
                 return
-            if self._late:
-                break
             yield position
         self._exhausted = True
         yield from self._due()
@@ -163,10 +182,18 @@ class SlotWindow(Window):
 
     # ---- private
 
-    def _unsettled(self) -> Iterator[int]:
-        unusable = self.book.unusable
-        whole = range(len(self.book))
-        return iter([p for p in whole if p not in unusable] if unusable else whole)
+    def _sorted_by_time(self) -> Sequence[int]:
+        """Return what may run at once; what waits for a retry is left to its time, or to be handed back."""
+        if not self.book.due:
+            return self.book.unsettled()
+        fresh, due, now = [], self.book.due, time.time()
+        for position in self.book.unsettled():
+            wait = due.get(position, 0.0) - now
+            if wait <= 0:
+                fresh.append(position)
+            elif wait <= HOLD_SECONDS:
+                heapq.heappush(self._retries, (self._loop.time() + wait, position))
+        return fresh
 
     def _finished(self) -> bool:
         if self._open:

@@ -12,9 +12,10 @@ import typer
 from fanout.cli import exits, say
 from fanout.cli.connection import Connection
 from fanout.cli.flags import command
+from fanout.cli.forgotten import describe_forgotten
 from fanout.cli.outcome import settle, style_of
 from fanout.cli.sources import parse_duration
-from fanout.errors import NoServer, NoWorker, UsageError
+from fanout.errors import NoServer, NoWorker, RunNotFound, UsageError
 from fanout.models import Progress, RunResult, Status
 from fanout.observability.bar import no_worker, show
 from fanout.observability.drawing import clock, one_line, per_second
@@ -22,6 +23,9 @@ from fanout.observability.drawing import clock, one_line, per_second
 if TYPE_CHECKING:
     from fanout.run import Run
     from fanout.runinfo import RunInfo
+
+LONGEST_TROUBLE = 1000
+"""Characters: whoever asks for the status wants to know it whole, with what to do."""
 
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -79,7 +83,10 @@ async def status(connection: Connection, run: RunId, as_json: AsJson = False) ->
 
     async with connection.client() as client:
         handle = api.get_run(client, run)
-        info = await handle.info()
+        try:
+            info = await handle.info()
+        except RunNotFound:
+            return await describe_forgotten(run, await handle.output(), as_json=as_json)
         pollers = await handle.pollers()
         trouble = None if info.closed else await handle.trouble()
         progress, unserved = None, ""
@@ -202,7 +209,7 @@ def _describe(
     if progress is not None and (progress.total or info.closed is None):
         rows += _numbers(progress)
     if trouble:
-        rows.append(("trouble", Text(one_line(trouble), style="yellow")))
+        rows.append(("trouble", Text(one_line(trouble, LONGEST_TROUBLE), style="yellow")))
     rows.append(("output", display(info.output)))
     if handle.web_url:
         rows.append(("Temporal Web", handle.web_url))

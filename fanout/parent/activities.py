@@ -10,8 +10,8 @@ from dataclasses import asdict
 from temporalio import activity
 
 from fanout import wire
-from fanout.boundary import failing
-from fanout.models import Scan
+from fanout.boundary import failing, planning
+from fanout.models import RunResult, Scan
 from fanout.options import resolve
 from fanout.processors import find
 from fanout.readers.registry import from_source
@@ -20,7 +20,7 @@ from fanout.storage.markers import claim, load_run
 from fanout.storage.publishing import finalize, publish
 from fanout.storage.records import RunRecord
 from fanout.storage.stores import Store, open_store
-from fanout.wire import FinalizeInput, PlanInput, PlanOutput, PublishInput
+from fanout.wire import FinalizeInput, PlanInput, PlanOutput, PublishInput, PublishOutput
 from fanout.workbench import Workbench
 
 
@@ -35,7 +35,7 @@ class ParentActivities:
         self.bench = bench
 
     @activity.defn(name=wire.PLAN_ACTIVITY)
-    @failing
+    @planning
     async def plan(self, order: PlanInput) -> PlanOutput:
         """Find the next page of the source; the first time, claim the output and settle the options.
 
@@ -84,28 +84,31 @@ class ParentActivities:
 
     @activity.defn(name=wire.PUBLISH_ACTIVITY)
     @failing
-    async def publish(self, order: PublishInput) -> None:
-        """Check that the commits of a partition tile it, and publish its rows.
+    async def publish(self, order: PublishInput) -> PublishOutput:
+        """Check that the commits of a partition tile it, and publish its rows; return what stands.
 
         Raises:
             ApplicationError: Items are lost or there twice; not retried.
         """
         store = open_store(self.bench.roots.check(order.output))
         async with _beating():
-            await publish(
+            roll_up = await publish(
                 store,
                 order.nonce,
                 order.partition,
                 order.start,
                 order.count,
                 order.not_run,
+                rests=order.rests,
+                keys=order.keys,
                 seconds=order.seconds,
             )
+        return PublishOutput(roll_up.totals, sum(count for _, count in roll_up.not_run))
 
     @activity.defn(name=wire.FINALIZE_ACTIVITY)
     @failing
-    async def finalize(self, order: FinalizeInput) -> None:
-        """Check the whole run and write its manifest.
+    async def finalize(self, order: FinalizeInput) -> RunResult:
+        """Check the whole run and write its manifest; return the result that stands in it.
 
         Raises:
             ApplicationError: The partitions do not tile the run; not retried.
@@ -113,13 +116,14 @@ class ParentActivities:
         store = open_store(self.bench.roots.check(order.output))
         async with _beating():
             record = await load_run(store, order.nonce)
-            await finalize(
+            manifest = await finalize(
                 store,
                 record,
                 order.result,
                 order.result.partitions,
                 complete=not order.result.not_run,
             )
+        return manifest.result
 
 
 @contextlib.asynccontextmanager

@@ -63,7 +63,9 @@ class RunWorkflow:
         began = workflow.info().workflow_start_time.timestamp()
         try:
             result = self._result(await self._run_tree(), began)
-            await quick.to_the_end(self._finalize(result))
+            stands: RunResult | None = await quick.to_the_end(self._finalize(result))
+            # Of a run that was reset, what it wrote at its first end; histories of earlier versions hold none.
+            result = stands if stands is not None else result
         except (ActivityError, ApplicationError, asyncio.CancelledError) as error:
             if is_cancelled_exception(error):
                 raise
@@ -215,11 +217,11 @@ class RunWorkflow:
             output=self._output,
         )
 
-    async def _finalize(self, result: RunResult) -> None:
-        await quick.execute(
+    async def _finalize(self, result: RunResult) -> RunResult:
+        return await quick.execute(
             wire.FINALIZE_ACTIVITY,
             FinalizeInput(output=self._output, nonce=self._order.nonce, result=result),
-            None,
+            RunResult,
             small=result.items <= SMALL,
             summary="check the whole run, write the manifest",
         )

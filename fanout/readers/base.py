@@ -127,6 +127,27 @@ class Reader(ABC):
             SourceError: The source is missing, or changed since it was planned.
         """
 
+    async def fit(
+        self, files: Files, store: Store, page: Page, start: int, count: int, most: int
+    ) -> tuple[int, int]:
+        """Say how many items may be read at once within some bytes, and about how many bytes that takes.
+
+        A reader that knows where its items lie bounds them, whatever their sizes; by default all of them are said to
+        fit, and each to have the page's average size.
+
+        Args:
+            files: For reading source files under the allowed roots.
+            store: The run's output, for index objects.
+            page: A page that `scan` returned, or a part of one.
+            start: Index of the first item, at or after `page.start`.
+            count: How many items are wanted; the range ends at or before the page's end.
+            most: Bytes that `read` may take.
+
+        Returns:
+            How many of the items, at least 1 where any is wanted; and the bytes that reading so many takes.
+        """
+        return count, round(page.size * count / max(page.count, 1))
+
     def __repr__(self) -> str:
         return self.kind
 

@@ -99,14 +99,53 @@ class Index:
             count: How many items.
             largest: An item known to have more bytes than this gets a span of its own.
         """
+        for entry, first, stop in self._parts(start, start + count):
+            yield from _spans(entry, first, stop, largest)
+
+    def fit(self, start: int, count: int, most: int, largest: int, excerpt: int) -> tuple[int, int]:
+        """Return how many items can be read within some bytes, at least 1, and the bytes that these take.
+
+        Args:
+            start: Index of the first item.
+            count: How many items are wanted.
+            most: The bytes.
+            largest: Of an item known to have more bytes than this only an excerpt is read.
+            excerpt: The bytes of that.
+        """
         end = start + count
+        reached, taken = start, 0
+        for stop, size in self._steps(start, end, largest, excerpt):
+            if taken + size > most and reached > start:
+                return reached - start, taken
+            taken += size
+            if taken > most:
+                # The first step is too much already. It is fetched whole, whatever is taken of it.
+                return 1, taken
+            reached = stop
+        return count, taken
+
+    def _steps(self, start: int, end: int, largest: int, excerpt: int) -> Iterator[tuple[int, int]]:
+        """Yield where each step from mark to mark ends, as far as items of it are wanted, and the bytes to fetch."""
+        for entry, first, stop in self._parts(start, end):
+            marks = entry.marks
+            low = bisect_right(marks.items, first) - 1
+            for at in range(low, bisect_left(marks.items, stop)):
+                size = marks.offsets[at + 1] - marks.offsets[at]
+                alone = marks.items[at + 1] - marks.items[at] == 1
+                yield (
+                    min(stop, marks.items[at + 1]),
+                    min(size, excerpt) if alone and size > largest else size,
+                )
+
+    def _parts(self, start: int, end: int) -> Iterator[tuple[FileMarks, int, int]]:
+        """Yield the files that hold some items, each with its range of them."""
         # Of files that begin with the same item all but the last one are empty.
         number = max(0, bisect_right(self._firsts, start) - 1)
         while start < end and number < len(self.files):
             entry = self.files[number]
             stop = min(end, entry.marks.items[-1])
             if stop > start:
-                yield from _spans(entry, start, stop, largest)
+                yield entry, start, stop
                 start = stop
             number += 1
         if start < end:

@@ -191,6 +191,15 @@ class TextReader(Reader):
             records.add(label, parsed)
         return records
 
+    async def fit(
+        self, files: Files, store: Store, page: Page, start: int, count: int, most: int
+    ) -> tuple[int, int]:
+        """Say how many items fit, by the bytes that `read` would fetch for them: whole steps of the index."""
+        if count <= 0:
+            return 0, 0
+        index = await indexes.load(store, page.locator["index"])
+        return index.fit(start, count, most, self.largest, 4 * EXCERPT)
+
     @functools.cached_property
     def _folder(self) -> str:
         return _common_folder(self.patterns)

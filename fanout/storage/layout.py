@@ -15,7 +15,9 @@ RUN = "_RUN"
 MANIFEST = "manifest.json"
 DATA = "_data"
 COMMITS = "_commits"
+CHECKPOINTS = "_checkpoints"
 ROLL_UPS = "_rollups"
+PUBLICATIONS = "_publications"
 INDEX = "_index"
 STAGED = "_items"
 
@@ -39,9 +41,22 @@ def check_run_id(run_id: str) -> str:
     return run_id
 
 
-def batch_key(partition: int, sequence: int) -> str:
-    """Return the key of a batch: `000012/00000034`."""
-    return f"{_number(partition, _PARTITION_DIGITS)}/{_number(sequence, _SEQUENCE_DIGITS)}"
+def batch_key(partition: int, sequence: int, planner: str = "") -> str:
+    """Return the key of a batch: `000012/00000034-1a2b3c4d`.
+
+    Args:
+        partition: Its partition.
+        sequence: Its number there.
+        planner: Who planned it: a workflow that was reset plans its batches anew, and must not meet its old ones.
+    """
+    key = f"{_number(partition, _PARTITION_DIGITS)}/{_number(sequence, _SEQUENCE_DIGITS)}"
+    return f"{key}-{planner}" if planner else key
+
+
+def planned(key: str) -> tuple[str, int]:
+    """Return who planned the batch of a key, and its number."""
+    number, _, planner = key.rpartition("/")[2].partition("-")
+    return planner, int(number.lstrip("abcdefghijklmnopqrstuvwxyz"))
 
 
 def commit_path(key: str) -> str:
@@ -54,11 +69,22 @@ def commits_folder(partition: int) -> str:
     return f"{COMMITS}/{_number(partition, _PARTITION_DIGITS)}"
 
 
-def data_path(kind: Kind, key: str, token: str) -> str:
-    """Return where an execution of a batch writes its rows; unique to its token."""
+def checkpoints_folder(key: str) -> str:
+    """Return where the checkpoints of a key lie."""
+    return f"{CHECKPOINTS}/{roots.check_name(key)}"
+
+
+def checkpoint_path(key: str, token: str, number: int) -> str:
+    """Return where an execution of a batch writes its checkpoint of this number."""
+    return f"{checkpoints_folder(key)}/{roots.check_name(token)}.{_number(number, _PART_DIGITS)}.json"
+
+
+def data_path(kind: Kind, key: str, token: str, number: int = 0) -> str:
+    """Return where an execution of a batch writes its rows for the nth time; unique to its token."""
     if "/" in token:
         raise UsageError(f"a token cannot hold a slash: {token!r}")
-    return f"{DATA}/{roots.check_name(key)}.{roots.check_name(token)}.{kind}.jsonl"
+    name = f"{DATA}/{roots.check_name(key)}.{roots.check_name(token)}"
+    return f"{name}.{_number(number, _PART_DIGITS)}.{kind}.jsonl"
 
 
 def data_folder(partition: int) -> str:
@@ -69,6 +95,11 @@ def data_folder(partition: int) -> str:
 def roll_up_path(partition: int) -> str:
     """Return where the roll-up of a partition lies."""
     return f"{ROLL_UPS}/{_number(partition, _PARTITION_DIGITS)}.json"
+
+
+def publication_path(partition: int) -> str:
+    """Return where it lies what counts of a partition that is being published."""
+    return f"{PUBLICATIONS}/{_number(partition, _PARTITION_DIGITS)}.json"
 
 
 def part_path(kind: Kind, partition: int, number: int) -> str:

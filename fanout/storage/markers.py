@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fanout.errors import ObjectMissing, StoreError
+from fanout.errors import ObjectMissing, OutputUnseen, StoreError
 from fanout.storage import codec, once
 from fanout.storage.layout import RUN
 from fanout.storage.records import RunRecord
@@ -40,14 +40,15 @@ async def load_run(store: Store, nonce: str | None) -> RunRecord:
         nonce: The run's nonce; None to take the output as it is, as a client does.
 
     Raises:
-        StoreError: There is none, or the output is another run's.
+        OutputUnseen: There is none that this process can see.
+        StoreError: The output is another run's.
     """
     record = _known.get(store.url)
     if record is None:
         try:
             record = _decode(store, await store.read(RUN))
         except ObjectMissing:
-            raise StoreError(_missing(store.url)) from None
+            raise OutputUnseen(_missing(store.url)) from None
         if len(_known) >= _KEPT:
             _known.clear()
         _known[store.url] = record

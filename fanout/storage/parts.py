@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 
-from fanout.errors import ObjectExists, ObjectMissing, StoreError
-from fanout.storage import rows
+from fanout.errors import ObjectMissing, StoreError
+from fanout.storage import once, rows
 from fanout.storage.concurrency import each
 from fanout.storage.layout import Kind, part_path
+from fanout.storage.merging import merged
 from fanout.storage.records import Part
 from fanout.storage.rows import Piece
 from fanout.storage.stores import Store
@@ -42,10 +44,16 @@ async def write(store: Store, kind: Kind, partition: int, pieces: Sequence[Piece
     Raises:
         StoreError: A data object is gone or damaged, or something else stands under a part's name.
     """
-    numbered = list(enumerate(group(pieces)))
+    numbered: list[tuple[int, list[Piece]]] = []
+    number = 0
+    for members in group(pieces):
+        numbered.append((number, members))
+        number += _parts_of(members)
 
-    async def one(item: tuple[int, list[Piece]]) -> Part:
+    async def one(item: tuple[int, list[Piece]]) -> list[Part]:
         number, members = item
+        if _streams(members):
+            return await _write_streamed(store, kind, partition, number, members[0])
         part = Part(
             path=part_path(kind, partition, number),
             start=members[0].start,
@@ -56,10 +64,11 @@ async def write(store: Store, kind: Kind, partition: int, pieces: Sequence[Piece
         if all(len(piece.sources) == 1 for piece in members):
             await store.publish([piece.sources[0].path for piece in members], part.path)
         else:
-            await _write_merged(store, members, part)
-        return part
+            lines = [line for piece in members for line in await read_piece(store, piece)]
+            await _create(store, part.path, lines)
+        return [part]
 
-    return await each(one, numbered, _WRITES)
+    return [part for parts in await each(one, numbered, _WRITES) for part in parts]
 
 
 async def check_sizes(store: Store, folder: str, pieces: Iterable[Piece]) -> None:
@@ -96,17 +105,45 @@ async def read_piece(store: Store, piece: Piece) -> list[bytes]:
     return objects[0] if len(objects) == 1 else rows.merge(objects, f"{store.url}/{piece.sources[0].path}")
 
 
-async def _write_merged(store: Store, members: Sequence[Piece], part: Part) -> None:
-    lines = []
-    for piece in members:
-        lines += await read_piece(store, piece)
+def _streams(members: Sequence[Piece]) -> bool:
+    """Tell whether a group is one piece that is too large to be merged in memory."""
+    return len(members) == 1 and len(members[0].sources) > 1 and members[0].size > PART_BYTES
+
+
+def _parts_of(members: Sequence[Piece]) -> int:
+    """Return how many parts a group may become: their names must not depend on what is read."""
+    return members[0].size // PART_BYTES + 1 if _streams(members) else 1
+
+
+async def _write_streamed(store: Store, kind: Kind, partition: int, number: int, piece: Piece) -> list[Part]:
+    found: list[Part] = []
+    lines: list[bytes] = []
+    size = 0
+    start = piece.start
+
+    async def close(end: int) -> None:
+        path = part_path(kind, partition, number + len(found))
+        await _create(store, path, lines)
+        found.append(Part(path, start, end, len(lines), size))
+
+    async with contextlib.aclosing(merged(store, piece.sources)) as chunks:
+        async for chunk in chunks:
+            for line in chunk:
+                lines.append(line)
+                size += len(line) + 1
+                if size >= PART_BYTES:
+                    end = rows.index_of(line, store.url) + 1
+                    await close(end)
+                    lines, size, start = [], 0, end
+    if lines:
+        await close(piece.end)
+    return found
+
+
+async def _create(store: Store, path: str, lines: Sequence[bytes]) -> None:
     data = b"\n".join(lines) + b"\n"
-    try:
-        await store.create(part.path, data)
-    except ObjectExists:
-        # An earlier or concurrent attempt made the same of the same commits.
-        if await store.read(part.path) != data:
-            raise StoreError(
-                f"{store.url}/{part.path} does not hold the rows to be published: something else wrote it; "
-                "move it away"
-            ) from None
+    # An earlier or concurrent attempt makes the same of the same commits.
+    if await once.settle(store, path, data) != data:
+        raise StoreError(
+            f"{store.url}/{path} does not hold the rows to be published: something else wrote it; move it away"
+        )

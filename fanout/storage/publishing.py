@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from fanout.errors import ObjectMissing, StoreError
-from fanout.models import RunResult, Totals
-from fanout.storage import codec, commits, once, parts, roll_ups, rows, tiling
+from fanout.models import RestRef, RunResult, Totals
+from fanout.storage import codec, commits, once, parts, publications, roll_ups, rows, tiling
 from fanout.storage.concurrency import each
-from fanout.storage.layout import DATA, MANIFEST, ROLL_UPS, data_folder, partition_of
-from fanout.storage.records import Commit, Manifest, RollUp, RunRecord
+from fanout.storage.layout import CHECKPOINTS, DATA, MANIFEST, ROLL_UPS, data_folder, partition_of
+from fanout.storage.records import Commit, Manifest, Publication, RollUp, RunRecord
+from fanout.storage.rests import ranges, resolve
+from fanout.storage.rows import Piece
 from fanout.storage.stores import Store
+from fanout.storage.tiling import Range
 
 _READS = 64
 _DELETES = 1000
@@ -27,6 +30,8 @@ async def publish(
     count: int,
     not_run: Sequence[Sequence[int]],
     *,
+    rests: Sequence[RestRef] = (),
+    keys: Mapping[str, Sequence[int]] | None = None,
     seconds: float = 0.0,
 ) -> RollUp:
     """Publish a partition that has ended. May be repeated, and run twice at once.
@@ -38,6 +43,8 @@ async def publish(
         start: Its first item.
         count: How many items it has.
         not_run: Ranges `[start, count]` that have no outcome and never will (a canceled run).
+        rests: Further such items, by the commits that handed them back.
+        keys: The keys that count, as `commits.load_partition` takes them.
         seconds: How long the partition took.
 
     Returns:
@@ -49,7 +56,10 @@ async def publish(
     roll_up = await roll_ups.find(store, nonce, partition)
     if roll_up is None:
         try:
-            roll_up = await _publish(store, nonce, partition, start, count, not_run, seconds)
+            left = [list(part) for part in not_run]
+            counting = {planner: list(span) for planner, span in (keys or {}).items()}
+            wanted = Publication(nonce, partition, start, count, left, list(rests), counting)
+            roll_up = await _publish(store, wanted, seconds)
         except ObjectMissing:
             # Another attempt may have published meanwhile, and the run have ended.
             roll_up = await roll_ups.find(store, nonce, partition)
@@ -97,7 +107,9 @@ async def finalize(
         raise StoreError(
             f"{store.url}/{MANIFEST} belongs to another start of the run: give the run another id or output"
         )
-    await _delete_data(store, {partition_of(path) for path in manifest.roll_ups})
+    ended = {partition_of(path) for path in manifest.roll_ups}
+    for folder in (DATA, CHECKPOINTS):
+        await _delete(store, folder, ended)
     await store.tidy()
     return manifest
 
@@ -114,35 +126,46 @@ async def load_manifest(store: Store) -> Manifest | None:
         return None
 
 
-async def _publish(
-    store: Store,
-    nonce: str,
-    partition: int,
-    start: int,
-    count: int,
-    not_run: Sequence[Sequence[int]],
-    seconds: float,
-) -> RollUp:
-    found = await commits.load_partition(store, nonce, partition)
-    settled = [part for commit in found for part in commits.outcomes(commit)]
-    what = f"partition {partition} in {store.url}"
-    tiling.check([*settled, *tiling.ranges(not_run)], start, count, what)
-    results, failures = rows.pieces(found, "results"), rows.pieces(found, "failures")
-    await parts.check_sizes(store, data_folder(partition), [*results, *failures])
+@dataclass(frozen=True)
+class _Ready:
+    """A partition that may be published: nothing of it is lost or twice."""
+
+    commits: list[Commit]
+    not_run: list[Range]
+    results: list[Piece]
+    failures: list[Piece]
+
+
+async def _publish(store: Store, wanted: Publication, seconds: float) -> RollUp:
+    ready = await _check(store, wanted)
+    standing = await publications.settle(store, wanted)
+    if standing != wanted:
+        ready = await _check(store, standing)
     return await roll_ups.create(
         store,
         RollUp(
-            nonce=nonce,
-            partition=partition,
-            start=start,
-            count=count,
-            not_run=[list(part) for part in not_run],
-            totals=sum_up(found),
-            results=await parts.write(store, "results", partition, results),
-            failures=await parts.write(store, "failures", partition, failures),
+            nonce=standing.nonce,
+            partition=standing.partition,
+            start=standing.start,
+            count=standing.count,
+            not_run=[list(part) for part in tiling.joined(ready.not_run)],
+            totals=sum_up(ready.commits),
+            results=await parts.write(store, "results", standing.partition, ready.results),
+            failures=await parts.write(store, "failures", standing.partition, ready.failures),
             seconds=seconds,
         ),
     )
+
+
+async def _check(store: Store, wanted: Publication) -> _Ready:
+    found = await commits.load_partition(store, wanted.nonce, wanted.partition, wanted.keys)
+    not_run = [*tiling.ranges(wanted.not_run), *ranges(await resolve(store, wanted.nonce, wanted.rests))]
+    settled = [part for commit in found for part in commits.outcomes(commit)]
+    what = f"partition {wanted.partition} in {store.url}"
+    tiling.check([*settled, *not_run], wanted.start, wanted.count, what)
+    results, failures = rows.pieces(found, "results"), rows.pieces(found, "failures")
+    await parts.check_sizes(store, data_folder(wanted.partition), [*results, *failures])
+    return _Ready(found, not_run, results, failures)
 
 
 def sum_up(found: Sequence[Commit]) -> Totals:
@@ -154,7 +177,7 @@ def sum_up(found: Sequence[Commit]) -> Totals:
             failed=commit.failed,
             error_types=commit.error_types,
             batches=1,
-            result_bytes=commit.results.size if commit.results else 0,
+            result_bytes=commit.result_bytes,
         )
     return total
 
@@ -222,8 +245,8 @@ def _check_run(found: Sequence[_Line], result: RunResult, partitions: int, compl
         )
 
 
-async def _delete_data(store: Store, published: set[int]) -> None:
-    paths = [stored.path for stored in await store.list(DATA) if partition_of(stored.path) in published]
+async def _delete(store: Store, folder: str, ended: set[int]) -> None:
+    paths = [stored.path for stored in await store.list(folder) if partition_of(stored.path) in ended]
     for at in range(0, len(paths), _DELETES):
         await store.delete(*paths[at : at + _DELETES])
 

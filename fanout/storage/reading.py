@@ -14,6 +14,7 @@ from fanout.storage import commits, markers, parts, roll_ups, tiling, views
 from fanout.storage.concurrency import ahead
 from fanout.storage.finding import find_row
 from fanout.storage.layout import KINDS, RUN, Kind
+from fanout.storage.merging import merged
 from fanout.storage.publishing import load_manifest, sum_up
 from fanout.storage.rows import Piece, index_of
 from fanout.storage.stores import Store
@@ -110,7 +111,7 @@ async def _chunks(store: Store, kind: Kind, ordered: bool) -> AsyncGenerator[lis
 
     async def read(item: tuple[int, Piece]) -> _Read:
         partition, piece = item
-        if piece.size > _WHOLE_BYTES and len(piece.sources) == 1:
+        if piece.size > _WHOLE_BYTES:
             return _Read(partition, piece, None)
         try:
             lines = await parts.read_piece(store, piece)
@@ -150,9 +151,10 @@ async def _stream(store: Store, nonce: str, kind: Kind, one: _Read) -> AsyncGene
     piece = one.piece
     left = piece.start
     try:
-        async for lines in views.stream(store, piece.sources[0]):
-            yield lines
-            left = index_of(lines[-1], store.url) + 1
+        async with contextlib.aclosing(merged(store, piece.sources)) as found:
+            async for lines in found:
+                yield lines
+                left = index_of(lines[-1], store.url) + 1
     except ObjectMissing:
         wanted = tiling.clip(piece.outcomes, left, piece.end)
         yield await views.read_again(store, nonce, one.partition, kind, wanted)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated, Any
 
-from fanout.models import Json, RunResult, Source, Totals
+from pydantic import BeforeValidator
+
+from fanout.models import Json, RestRef, RunResult, Source, Totals
 
 
 @dataclass(frozen=True)
@@ -36,31 +39,65 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class DataObject:
-    """One object of rows that a commit names: `rows` lines of JSON, in index order."""
+    """One object of rows that a commit names: `rows` lines of JSON, in index order.
+
+    Attributes:
+        path: Where it lies.
+        rows: How many lines.
+        size: How many bytes.
+        first: A lower bound of the index of its first row.
+    """
 
     path: str
     rows: int
     size: int
+    first: int = 0
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Items that a batch hands back and that only its commit lists: they are scattered, or wait for a retry.
+
+    Attributes:
+        runs: `[start, count, attempts]` in index order: so many items from `start` on that have failed so often.
+        due: When the last of them may run again, in seconds since the epoch; 0 for at once.
+    """
+
+    runs: list[list[int]]
+    due: float = 0.0
+
+
+def _several(value: Any) -> Any:
+    """Read the single object, or none, that commits named before there were checkpoints."""
+    if value is None:
+        return []
+    return [value] if isinstance(value, dict) else value
+
+
+DataObjects = Annotated[list[DataObject], BeforeValidator(_several)]
 
 
 @dataclass(frozen=True)
 class Commit:
-    """The one durable record that a batch is finished (see the protocol).
+    """The one durable record that a batch is finished; or a checkpoint: the same record, that decides nothing yet.
 
     Attributes:
         nonce: The run's nonce.
-        key: Names the immutable range of items, unique in the run: `000012/00000034`.
-        token: Of the execution that won.
-        start: First item of the range.
-        count: Items of the range.
-        more: Ranges `[start, count]` of it that remain, in order; the rest has outcomes here.
-        results: Rows of the items that succeeded; None where there are none.
-        failures: Rows of the items that failed; None where there are none.
+        key: Names an immutable set of items, unique in the run: `000012/00000034-1a2b3c4d`.
+        token: Of the execution that wrote it.
+        start: First item of the set.
+        count: Items of the set.
+        items: The set as ranges `[start, count]`, in order; empty where it is the one range from `start` on.
+        more: Ranges `[start, count]` of it that remain and may run at once, in order.
+        rests: Further sets of items that remain. What neither these nor `more` hold has its outcome here.
+        results: Rows of the items that succeeded.
+        failures: Rows of the items that failed.
         succeeded: How many items succeeded.
         failed: How many items failed.
         error_types: Failures by error type.
         seconds: How long the batch ran.
         worker: Identity of the worker.
+        version: The processor's version.
     """
 
     nonce: str
@@ -68,14 +105,22 @@ class Commit:
     token: str
     start: int
     count: int
+    items: list[list[int]] = field(default_factory=list)
     more: list[list[int]] = field(default_factory=list)
-    results: DataObject | None = None
-    failures: DataObject | None = None
+    rests: list[Rest] = field(default_factory=list)
+    results: DataObjects = field(default_factory=list)
+    failures: DataObjects = field(default_factory=list)
     succeeded: int = 0
     failed: int = 0
     error_types: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     worker: str = ""
+    version: str = ""
+
+    @property
+    def result_bytes(self) -> int:
+        """Bytes of result rows."""
+        return sum(data.size for data in self.results)
 
 
 @dataclass(frozen=True)
@@ -87,6 +132,28 @@ class Part:
     end: int
     rows: int
     size: int
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What counts of a partition that has ended; decided before the first of its parts is written.
+
+    Attributes:
+        partition: Number of the partition.
+        start: First item.
+        count: Items of the partition.
+        not_run: Ranges `[start, count]` that have no outcome and never will.
+        rests: Further such items, by the commits that handed them back.
+        keys: The keys that count, by planner; empty for all.
+    """
+
+    nonce: str
+    partition: int
+    start: int
+    count: int
+    not_run: list[list[int]] = field(default_factory=list)
+    rests: list[RestRef] = field(default_factory=list)
+    keys: dict[str, list[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

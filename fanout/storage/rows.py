@@ -6,7 +6,6 @@ import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from fanout.errors import StoreError
 from fanout.storage import commits, tiling
@@ -21,8 +20,8 @@ _INDEX = re.compile(rb'\{"index":\s*(\d+)\b')
 class Piece:
     """Data objects whose items interleave, so that only together they are a run of rows in index order.
 
-    Mostly one object: the batch that it comes from settled all its items. A batch that handed some back shares a
-    piece with the batches that settled those.
+    Mostly one object: the batch that it comes from settled all its items at once. A batch with checkpoints wrote
+    several, and one that handed items back shares a piece with the batches that settled those.
 
     Attributes:
         outcomes: Ranges of items settled by the commits behind it, in order.
@@ -63,9 +62,10 @@ def pieces(found: Iterable[Commit], kind: Kind) -> list[Piece]:
     """
     alone = []
     for commit in found:
-        data = cast(DataObject | None, getattr(commit, kind))
-        if data is not None and data.rows:
-            alone.append(Piece(tuple(commits.outcomes(commit)), (data,)))
+        written = commit.results if kind == "results" else commit.failures
+        sources = tuple(data for data in written if data.rows)
+        if sources:
+            alone.append(Piece(tuple(commits.outcomes(commit)), sources))
     alone.sort(key=lambda piece: piece.start)
     clusters: list[list[Piece]] = []
     reach = -1

@@ -53,6 +53,41 @@ def subtract(start: int, count: int, holes: Iterable[Range], what: str = "the ra
     return rest
 
 
+def without(parts: Iterable[Range], holes: Iterable[Range], what: str = "the set") -> list[Range]:
+    """Return what of some disjoint ranges lies outside of others within them, in order.
+
+    Args:
+        parts: The ranges; where they touch they are as one.
+        holes: Ranges within; disjoint.
+        what: The set's name, for the error.
+
+    Raises:
+        StoreError: A hole lies outside the ranges, or two overlap.
+    """
+    rest: list[Range] = []
+    waiting = sorted((hole for hole in holes if hole[1]), reverse=True)
+    for first, length in joined(parts):
+        inside = []
+        while waiting and waiting[-1][0] < first + length:
+            inside.append(waiting.pop())
+        rest += subtract(first, length, inside, what)
+    if waiting:
+        first, length = waiting[-1]
+        raise StoreError(f"{what} leaves items {_shown((first, first + length))}, which lie outside it")
+    return rest
+
+
+def joined(parts: Iterable[Range]) -> list[Range]:
+    """Return disjoint ranges in order, those that touch as one."""
+    found: list[Range] = []
+    for first, length in sorted(part for part in parts if part[1]):
+        if found and sum(found[-1]) == first:
+            found[-1] = (found[-1][0], found[-1][1] + length)
+        else:
+            found.append((first, length))
+    return found
+
+
 def clip(parts: Iterable[Range], low: int, high: int) -> list[Range]:
     """Return what of some ranges lies from `low` to below `high`."""
     cut = ((max(first, low), min(first + length, high)) for first, length in parts)

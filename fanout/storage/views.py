@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fanout.errors import ObjectMissing, StoreError
@@ -16,8 +16,6 @@ from fanout.storage.tiling import Range
 
 # A partition changes its place once, and its data are deleted once.
 TRIES = 4
-
-_BLOCK_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -75,26 +73,6 @@ async def load(store: Store, nonce: str, view: View) -> dict[Kind, list[Piece]]:
         return {kind: rows.pieces(found, kind) for kind in KINDS}
     roll_up = await roll_ups.load(store, nonce, view.roll_up)
     return {"results": _published(roll_up.results), "failures": _published(roll_up.failures)}
-
-
-async def stream(store: Store, source: DataObject) -> AsyncGenerator[list[bytes], None]:
-    """Yield the lines of a large object, some megabytes at a time.
-
-    Raises:
-        ObjectMissing: It is gone.
-        StoreError: It has not the rows that were committed.
-    """
-    carry, count = b"", 0
-    for at in range(0, source.size, _BLOCK_BYTES):
-        block = await store.read_range(source.path, at, min(at + _BLOCK_BYTES, source.size))
-        *lines, carry = (carry + block).split(b"\n")
-        count += len(lines)
-        if lines:
-            yield lines
-    if carry or count != source.rows:
-        raise StoreError(
-            f"{store.url}/{source.path} has {count:,} rows where {source.rows:,} are committed; it is damaged"
-        )
 
 
 async def read_again(

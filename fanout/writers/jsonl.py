@@ -10,25 +10,25 @@ from fanout.models import Failure
 
 
 def result_rows(
-    start: int, outputs: Sequence[bytes | None], key_of: Callable[[int], str] | None
+    indexes: Sequence[int], outputs: Sequence[bytes | None], key_of: Callable[[int], str] | None
 ) -> list[bytes]:
     """Return the rows of the items that have an output, in order.
 
     Args:
-        start: Index of the first item.
-        outputs: The output of each item as JSON; None where it has none.
+        indexes: The index of each item.
+        outputs: The output of each item as JSON; None or empty where there is none to write.
         key_of: Returns the key of the item at a position; None where keys are indexes.
     """
     if key_of is None:
         return [
             b'{"index":%d,"key":"%d","output":%b}\n' % (index, index, output)
-            for index, output in enumerate(outputs, start)
-            if output is not None
+            for index, output in zip(indexes, outputs, strict=True)
+            if output
         ]
     return [
-        b'{"index":%d,"key":%b,"output":%b}\n' % (start + position, to_json(key_of(position)), output)
+        b'{"index":%d,"key":%b,"output":%b}\n' % (indexes[position], to_json(key_of(position)), output)
         for position, output in enumerate(outputs)
-        if output is not None
+        if output
     ]
 
 

@@ -120,12 +120,16 @@ class Engine:
         """Where the outputs of this test lie."""
         return self.folder / "out"
 
-    async def client(self, *processors: Callable[..., Any], **plugin: Any) -> Client:
+    async def client(
+        self, *processors: Callable[..., Any], identity: str | None = None, **plugin: Any
+    ) -> Client:
         """Return a client whose workers run these processors."""
         plugin.setdefault("store", self.store)
         plugin.setdefault("allowed_roots", [self.folder])
         made = Plugin([as_processor(one) for one in processors], **plugin)
-        return await Client.connect(self.server.address, namespace=self.server.namespace, plugins=[made])
+        return await Client.connect(
+            self.server.address, namespace=self.server.namespace, plugins=[made], identity=identity
+        )
 
     @asynccontextmanager
     async def worker(

@@ -16,6 +16,7 @@ from pathlib import Path
 from temporalio.client import Client
 
 import fanout
+from fanout.children.budget import INFLIGHT_BYTES
 from fanout.worker import run_worker
 
 
@@ -52,9 +53,24 @@ async def timed_list(numbers: list[int], *, seconds: float) -> list[int]:
     return numbers
 
 
+@fanout.processor
+async def fat(number: int, *, size: int) -> str:
+    await asyncio.sleep(0.01)
+    return "x" * size
+
+
+@fanout.processor
+async def weigh(item: str) -> int:
+    await asyncio.sleep(0.01)
+    return len(item)
+
+
 async def work(address: str, queue: str, folder: str) -> None:
     plugin = fanout.Plugin(
-        [timed, timed_thread, timed_list], store=Path(folder) / "out", allowed_roots=[folder]
+        [timed, timed_thread, timed_list, fat, weigh],
+        store=Path(folder) / "out",
+        allowed_roots=[folder],
+        max_inflight_bytes=int(os.environ.get("FANOUT_TEST_INFLIGHT", INFLIGHT_BYTES)),
     )
     client = await Client.connect(address, plugins=[plugin])
     stop = asyncio.Event()

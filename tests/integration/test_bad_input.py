@@ -220,8 +220,9 @@ async def test_a_processor_that_no_worker_has_fails_the_run_with_those_there_are
     async with engine.worker(name_of, length) as client:
         run = await engine.start(client, "nobody", fanout.Range(3))
         said = await failing_run(run)
-    assert (
-        said == f"run '{run.id}' failed: no processor 'nobody' is registered here; there are: length, name_of"
+    assert said == (
+        f"run '{run.id}' failed: worker {client.identity}: no processor 'nobody' is registered here; "
+        "there are: length, name_of"
     )
     info = await run.info()
     assert info.status is Status.FAILED

@@ -12,8 +12,10 @@ import pytest
 import fanout
 from fanout.models import RunResult, Status
 from fanout.storage.commits import find
+from fanout.storage.layout import batch_key
 from fanout.storage.roots import to_path
 from fanout.storage.stores import open_store
+from fanout.wire import partition_id
 from tests.integration.engine import Engine, published
 from tests.waiting import eventually
 
@@ -71,6 +73,36 @@ async def test_a_run_that_is_canceled_keeps_what_was_committed_and_counts_the_re
     assert gate.ended == set(range(30))
     with pytest.raises(fanout.RunFailed, match="70 were not run"):
         result.raise_for_failures()
+
+
+async def test_a_cancellation_reaches_partitions_that_have_continued_as_new(engine: Engine) -> None:
+    held: set[int] = set()
+
+    @fanout.processor(name="ends_held")
+    async def ends_held(number: int) -> int:
+        if number % 300 >= 200:
+            held.add(number)
+            await asyncio.Event().wait()
+        return number
+
+    async with engine.worker(ends_held) as client:
+        run = await engine.start(
+            client,
+            ends_held,
+            fanout.Range(600),
+            partition_size=300,
+            batch_size=5,
+            batch_concurrency=5,
+            max_concurrency=20,
+            history_limit=100,
+        )
+        await eventually(lambda: {number // 300 for number in held} == {0, 1})
+        await run.cancel()
+        result = await cut_short(run, Status.CANCELED)
+        assert result is not None
+        assert (result.succeeded, result.not_run) == (400, 200)
+        partitions = [node for node in (await engine.histories(run)).walk() if not node.children]
+        assert all(len(node.executions) > 1 for node in partitions)
 
 
 async def test_what_is_cut_off_inside_a_batch_leaves_the_others_of_that_batch_whole(engine: Engine) -> None:
@@ -256,10 +288,10 @@ async def test_a_commit_of_another_start_fails_the_run_and_the_siblings_are_publ
         )
         await eventually(lambda: len(gate.held) >= 40)
         folder = to_path(await run.output())
-        await tamper(folder, "000002/00000000", {"nonce": "another"})
+        await tamper(folder, await key_of(run, partition_id(run.id, 2), 2, 0), {"nonce": "another"})
         gate.open.set()
         with pytest.raises(
-            fanout.RunFailed, match="commit 000002/00000000 in .* belongs to another start"
+            fanout.RunFailed, match="commit 000002/00000000-.* in .* belongs to another start"
         ) as caught:
             await asyncio.wait_for(run.result(), 20)
         assert caught.value.status == Status.FAILED
@@ -269,6 +301,12 @@ async def test_a_commit_of_another_start_fails_the_run_and_the_siblings_are_publ
         assert result.status is Status.FAILED
         assert result.succeeded == len(seen)
         assert not seen & set(range(20, 25))
+
+
+async def key_of(run: fanout.Run, workflow_id: str, partition: int, sequence: int) -> str:
+    """Return the key of a batch of a partition, as the workflow plans it that the partition runs in."""
+    description = await run.client.get_workflow_handle(workflow_id).describe()
+    return batch_key(partition, sequence, description.run_id[:8])
 
 
 async def tamper(folder: Path, key: str, changes: dict[str, object]) -> None:
@@ -330,7 +368,7 @@ async def test_the_workflow_acts_on_the_commit_and_not_on_what_an_attempt_says(e
         await eventually(lambda: gate.held)
         folder = to_path(await run.output())
         nonce = json.loads((folder / "_RUN").read_bytes())["nonce"]
-        key = "000000/00000002"
+        key = await key_of(run, run.id, 0, 2)
         assert await find(open_store(str(folder)), nonce, key) is None
         # As a zombie would that was told to hand everything back.
         await tamper(folder, key, {"nonce": nonce, "start": 10, "count": 5, "more": [[10, 5]]})

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import asdict
+from collections.abc import AsyncIterator
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio import workflow
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import PollActivityTaskQueueRequest
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
+from temporalio.worker import Worker
 
 import fanout
 from fanout.children import batch as batch_module
 from fanout.children.batch import BatchActivity
+from fanout.children.life import Superseded
 from fanout.errors import StoreError
 from fanout.models import Page, Source
 from fanout.options import Options
@@ -22,7 +31,7 @@ from fanout.storage import markers
 from fanout.storage.records import RunRecord
 from fanout.storage.roots import Roots
 from fanout.storage.stores import Store, open_store
-from fanout.wire import BatchInput, BatchOutput
+from fanout.wire import BatchInput, BatchOutput, batch_activity
 from fanout.workbench import Workbench
 from tests.integration.engine import Engine
 from tests.unit.storage.faulty import FaultyStore
@@ -56,13 +65,8 @@ class Bench:
             ),
         )
 
-    async def execute(self, concurrency: int = 4, nonce: str | None = None) -> BatchOutput:
-        """Execute the batch as a worker does."""
-        workbench = Workbench(
-            {self.processor.name: self.processor}, Roots([str(self.folder)]), threads=2, processes=1
-        )
-        made = BatchActivity(workbench, self.processor.name).activity()
-        order = BatchInput(
+    def order(self, concurrency: int = 4, nonce: str | None = None) -> BatchInput:
+        return BatchInput(
             output=self.store.url,
             nonce=nonce or self.nonce,
             key=KEY,
@@ -71,9 +75,17 @@ class Bench:
             pages=[Page(0, 10)],
             concurrency=concurrency,
         )
+
+    async def execute(self, concurrency: int = 4, nonce: str | None = None, **info: Any) -> BatchOutput:
+        """Execute the batch as a worker does; `info` is what the server has told it."""
+        workbench = Workbench(
+            {self.processor.name: self.processor}, Roots([str(self.folder)]), threads=2, processes=1
+        )
+        made = BatchActivity(workbench, self.processor.name).activity()
         async with workbench.open():
             environment = ActivityEnvironment(await self.engine.client(self.processor))
-            output: BatchOutput = await environment.run(made, order)
+            environment.info = replace(environment.info, **{"started_time": datetime.now(UTC), **info})
+            output: BatchOutput = await environment.run(made, self.order(concurrency, nonce))
             return output
 
     def commit(self) -> dict[str, object]:
@@ -91,9 +103,9 @@ def named(commit: dict[str, object]) -> list[str]:
     """Return the data objects that a commit names."""
     found = []
     for kind in ("failures", "results"):
-        one = commit[kind]
-        if isinstance(one, dict):
-            found.append(str(one["path"]))
+        written = commit[kind]
+        assert isinstance(written, list)
+        found += [str(one["path"]) for one in written]
     return sorted(found)
 
 
@@ -169,7 +181,7 @@ async def test_a_commit_of_another_nonce_or_range_fails_the_batch_for_good(bench
     whole = json.loads(path.read_bytes())
     for change, message in (
         ({"nonce": "another"}, "belongs to another start of the run"),
-        ({"start": 3}, "a key must name one range for ever"),
+        ({"start": 3}, "a key must name one set for ever"),
         ({"key": "000000/00000009"}, "says that it is the commit of"),
     ):
         path.write_text(json.dumps({**whole, **change}))
@@ -215,6 +227,64 @@ async def test_a_seal_after_a_commit_is_that_commit(bench: Bench) -> None:
     sealed = await bench.execute(concurrency=0)
     assert sealed.totals == done.totals
     assert sealed.more == []
+
+
+@workflow.defn(sandboxed=False)
+class Schedules:
+    """Schedules one batch on a queue that a test polls by hand."""
+
+    @workflow.run
+    async def run(self, queue: str, order: BatchInput) -> None:
+        await workflow.execute_activity(
+            batch_activity("counted"),
+            order,
+            task_queue=queue,
+            start_to_close_timeout=timedelta(seconds=60),
+            heartbeat_timeout=timedelta(seconds=1),
+            retry_policy=RetryPolicy(maximum_attempts=1),
+        )
+
+
+@pytest.fixture
+async def polled(bench: Bench, client: Client) -> AsyncIterator[tuple[bytes, WorkflowHandle[Any, Any]]]:
+    """The token of a batch that the server has given to a worker, and the workflow that waits for it."""
+    queue = f"{bench.engine.queue}-by-hand"
+    async with Worker(client, task_queue=bench.engine.queue, workflows=[Schedules]):
+        handle = await client.start_workflow(
+            Schedules.run, args=[queue, bench.order()], id=queue, task_queue=bench.engine.queue
+        )
+        answer = await client.workflow_service.poll_activity_task_queue(
+            PollActivityTaskQueueRequest(
+                namespace=client.namespace, task_queue=TaskQueue(name=queue), identity="a test"
+            )
+        )
+        yield answer.task_token, handle
+        await handle.terminate() if (await handle.describe()).close_time is None else None
+
+
+LATE = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+async def test_a_batch_that_the_server_has_given_away_runs_nothing(
+    bench: Bench, polled: tuple[bytes, WorkflowHandle[Any, Any]], attempt: int
+) -> None:
+    """A process that was stopped first runs what it had polled before: it asks the server, and leaves."""
+    token, handle = polled
+    with pytest.raises(WorkflowFailureError):
+        await handle.result()  # its heartbeat is overdue
+    with pytest.raises(Superseded):
+        await bench.execute(task_token=token, attempt=attempt, started_time=LATE)
+    assert not bench.calls
+    assert not list((bench.folder / "_commits").rglob("*.json"))
+
+
+async def test_a_batch_that_the_server_still_waits_for_runs_although_it_begins_late(
+    bench: Bench, polled: tuple[bytes, WorkflowHandle[Any, Any]]
+) -> None:
+    token, _ = polled
+    output = await bench.execute(task_token=token, started_time=LATE)
+    assert output.totals.done == 10
 
 
 def use(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:

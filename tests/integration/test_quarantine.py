@@ -22,6 +22,7 @@ from fanout.children.quarantine import QuarantineWindow
 from fanout.errors import Unisolable
 from fanout.options import Options
 from fanout.readers.range import Numbered
+from fanout.storage.rests import Items
 from tests.integration import processors_in_cells as cells
 from tests.processes import is_alive
 from tests.waiting import eventually
@@ -57,7 +58,7 @@ class Case:
             processor=processor,
             options=Options(**settings),
             key=key,
-            start=1000,
+            items=[Items(1000, items)],
             parts=[Numbered(range(items), 0)],
             worker="me",
         )
@@ -224,7 +225,7 @@ async def test_a_halt_ends_the_cell_at_once() -> None:
     await eventually(lambda: case.window.in_flight == 4)
     await case.window.halt()
     await asyncio.wait_for(running, 10)
-    assert case.book.unsettled() == list(range(50))
+    assert list(case.book.unsettled()) == list(range(50))
     assert case.window.deaths == 0
 
 

@@ -6,12 +6,12 @@ import json
 import uuid
 from collections.abc import Collection, Sequence
 
-from fanout.models import RunResult, Source, Status
-from fanout.storage import commits, markers, publishing
+from fanout.models import RestRef, RunResult, Source, Status
+from fanout.storage import commits, markers, publishing, tiling
 from fanout.storage.layout import Kind, batch_key, data_path
-from fanout.storage.records import Commit, DataObject, Manifest, RollUp, RunRecord
+from fanout.storage.records import Commit, DataObject, Manifest, Rest, RollUp, RunRecord
 from fanout.storage.stores import Store
-from fanout.storage.tiling import subtract
+from fanout.storage.tiling import Range
 
 NONCE = "n0nce"
 
@@ -50,25 +50,49 @@ async def batch(
     start: int,
     count: int,
     *,
-    more: Sequence[tuple[int, int]] = (),
+    items: Sequence[Range] = (),
+    more: Sequence[Range] = (),
+    rests: Sequence[Rest] = (),
     failed: Collection[int] = (),
     size: int = 0,
+    objects: int = 1,
     nonce: str = NONCE,
+    planner: str = "",
 ) -> Commit:
-    """Run a batch: write its rows, and commit them."""
-    key, token = batch_key(partition, sequence), uuid.uuid4().hex
-    indexes = [i for first, length in subtract(start, count, more) for i in range(first, first + length)]
+    """Run a batch: write its rows, and commit them.
+
+    Args:
+        store: The output.
+        partition: Its partition.
+        sequence: Its number there.
+        start: Its first item.
+        count: How many items.
+        items: The items, where they are no range.
+        more: What it hands back.
+        rests: What it hands back in sets.
+        failed: Items that fail.
+        size: Of each output.
+        objects: How many data objects it writes of each kind, as one with checkpoints does: its rows by turns.
+        nonce: The run's.
+        planner: Who planned it.
+    """
+    key, token = batch_key(partition, sequence, planner), uuid.uuid4().hex
+    left = [*more, *((run[0], run[1]) for rest in rests for run in rest.runs)]
+    settled = tiling.without(items or [(start, count)], left)
+    indexes = [i for first, length in settled for i in range(first, first + length)]
     good = [result_row(i, size) for i in indexes if i not in failed]
     bad = [failure_row(i) for i in indexes if i in failed]
     commit = Commit(
         nonce=nonce,
         key=key,
         token=token,
-        start=start,
-        count=count,
+        start=items[0][0] if items else start,
+        count=tiling.count(items) if items else count,
+        items=[list(part) for part in items],
         more=[list(part) for part in more],
-        results=await _write(store, "results", key, token, good),
-        failures=await _write(store, "failures", key, token, bad),
+        rests=list(rests),
+        results=await write_rows(store, "results", key, token, good, objects),
+        failures=await write_rows(store, "failures", key, token, bad, objects),
         succeeded=len(good),
         failed=len(bad),
         error_types={"ValueError": len(bad)} if bad else {},
@@ -78,12 +102,25 @@ async def batch(
     return standing
 
 
-async def _write(store: Store, kind: Kind, key: str, token: str, lines: list[bytes]) -> DataObject | None:
-    if not lines:
-        return None
-    path = data_path(kind, key, token)
-    await store.create(path, lines)
-    return DataObject(path, len(lines), sum(map(len, lines)))
+async def write_rows(
+    store: Store, kind: Kind, key: str, token: str, lines: list[bytes], objects: int = 1
+) -> list[DataObject]:
+    """Write rows to so many data objects, each in index order."""
+    written = []
+    for number in range(objects):
+        taken = lines[number::objects]
+        if taken:
+            path = data_path(kind, key, token, number)
+            await store.create(path, taken)
+            written.append(DataObject(path, len(taken), sum(map(len, taken)), indexes(taken)[0]))
+    return written
+
+
+def ref(commit: Commit, number: int = 0) -> RestRef:
+    """Return the reference to a whole set that a commit hands back."""
+    runs = commit.rests[number].runs
+    count = sum(run[1] for run in runs)
+    return RestRef(commit.key, number, count, runs[0][0], sum(runs[-1][:2]), due=commit.rests[number].due)
 
 
 async def small_run(store: Store) -> None:

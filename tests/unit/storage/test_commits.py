@@ -8,19 +8,19 @@ import pytest
 from fanout.errors import ObjectExists, StoreError, StoreUnavailable, UsageError
 from fanout.storage import commits, once
 from fanout.storage.layout import batch_key, commit_path
-from fanout.storage.records import Commit, DataObject
+from fanout.storage.records import Commit, DataObject, Rest
 from fanout.storage.stores import Store
 from tests.unit.storage.faulty import Died, FaultyStore, dies_at
 
 KEY = batch_key(12, 34)
-COMMIT = Commit("n", KEY, "t0", 0, 10, results=DataObject("_data/t0", 10, 99), succeeded=10)
+COMMIT = Commit("n", KEY, "t0", 0, 10, results=[DataObject("_data/t0", 10, 99)], succeeded=10)
 
 
 async def test_a_key_is_undecided_until_its_commit_is_created(store: Store) -> None:
     assert await commits.find(store, "n", KEY) is None
     assert await commits.create(store, COMMIT) == (COMMIT, True)
     assert await commits.find(store, "n", KEY) == COMMIT
-    assert await commits.find(store, "n", KEY, expected=(0, 10)) == COMMIT
+    assert await commits.find(store, "n", KEY, expected=[(0, 10)]) == COMMIT
 
 
 async def test_the_second_to_decide_a_key_adopts_the_first(store: Store) -> None:
@@ -51,11 +51,11 @@ async def test_another_runs_commit_under_the_same_key_is_refused(store: Store) -
 async def test_a_commit_of_another_range_is_refused(memory: Store) -> None:
     await commits.create(memory, COMMIT)
     for request in (
-        commits.find(memory, "n", KEY, expected=(0, 11)),
-        commits.find(memory, "n", KEY, expected=(1, 10)),
+        commits.find(memory, "n", KEY, expected=[(0, 11)]),
+        commits.find(memory, "n", KEY, expected=[(1, 10)]),
         commits.create(memory, replace(COMMIT, token="t1", count=9)),
     ):
-        with pytest.raises(StoreError, match="one range for ever"):
+        with pytest.raises(StoreError, match="one set for ever"):
             await request
 
 
@@ -196,9 +196,9 @@ async def test_the_loser_keeps_what_the_winner_inherited(memory: Store) -> None:
     own = [DataObject(f"_data/{name}", 1, 1) for name in "abc"]
     for data in own:
         await memory.create(data.path, b"x")
-    winner = replace(COMMIT, results=own[0], failures=own[2])
-    await commits.discard(memory, [*own, None], winner)
-    await commits.discard(memory, [*own, None], winner)
+    winner = replace(COMMIT, results=[own[0]], failures=[own[2]])
+    await commits.discard(memory, own, winner)
+    await commits.discard(memory, own, winner)
     assert [stored.path for stored in await memory.list("_data")] == ["_data/a", "_data/c"]
 
 
@@ -210,8 +210,23 @@ async def test_a_partitions_commits_are_its_own(memory: Store) -> None:
 
 
 def test_outcomes_are_what_a_commit_does_not_hand_back() -> None:
-    commit = replace(COMMIT, more=[[2, 3], [9, 1]], succeeded=6, results=DataObject("x", 6, 9))
+    commit = replace(COMMIT, more=[[2, 3], [9, 1]], succeeded=6, results=[DataObject("x", 6, 9)])
     assert commits.outcomes(commit) == [(0, 2), (5, 4)]
+
+
+def test_items_that_touch_may_be_handed_back_as_one_range() -> None:
+    # Sets of several commits that follow each other, and have failed differently often.
+    commit = replace(
+        COMMIT,
+        count=9,
+        items=[[0, 2], [2, 5], [8, 2]],
+        more=[[1, 4]],
+        rests=[Rest([[6, 1, 2], [8, 1, 1]])],
+        succeeded=3,
+        results=[DataObject("x", 2, 9), DataObject("y", 1, 9)],
+    )
+    assert commits.outcomes(commit) == [(0, 1), (5, 1), (9, 1)]
+    assert commits.remaining(commit) == [(1, 4), (6, 1), (8, 1)]
 
 
 @pytest.mark.parametrize(
@@ -219,9 +234,10 @@ def test_outcomes_are_what_a_commit_does_not_hand_back() -> None:
     [
         {"succeeded": 9},
         {"failed": 1},
-        {"results": None},
-        {"failures": DataObject("x", 1, 1)},
-        {"results": DataObject("x", 9, 1)},
+        {"results": []},
+        {"failures": [DataObject("x", 1, 1)]},
+        {"results": [DataObject("x", 9, 1)]},
+        {"results": [DataObject("x", 10, 1), DataObject("y", 1, 1)]},
         {"more": [[2, 3]]},
         {"more": [[8, 3]]},
         {"more": [[2, 2], [3, 2]]},

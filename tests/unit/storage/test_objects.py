@@ -164,3 +164,17 @@ def test_the_clients_options_come_from_the_environment(monkeypatch: pytest.Monke
     assert objects._client_options("s3").get("timeout") == "5s"
     assert objects._client_options("gs").get("timeout") == objects._REQUEST_TIMEOUT
     S3Store("bucket", client_options=objects._client_options("s3"))
+
+
+async def test_a_conflict_that_left_nothing_published_may_be_tried_again(
+    memory: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        await memory.create(name, b"x")
+
+    async def conflict(path: str, data: object) -> None:
+        raise ObjectExists("409 Conflict")
+
+    monkeypatch.setattr(memory, "create", conflict)
+    with pytest.raises(StoreUnavailable, match="409 Conflict, and then does not"):
+        await memory.publish(["a", "b"], "target")

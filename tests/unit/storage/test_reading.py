@@ -3,15 +3,16 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 
 import pytest
 
 from fanout.errors import ObjectMissing, StoreError
-from fanout.storage import finding, markers, parts, publishing, reading, views
-from fanout.storage.layout import KINDS, Kind
+from fanout.storage import checkpoints, finding, markers, merging, parts, publishing, reading
+from fanout.storage.layout import KINDS, Kind, batch_key
 from fanout.storage.publishing import publish
+from fanout.storage.records import Commit, Rest
 from fanout.storage.stores import Store, open_store
 from tests.unit.storage import outputs
 from tests.unit.storage.faulty import FaultyStore
@@ -142,10 +143,9 @@ async def test_an_item_is_found_by_its_key(store: Store) -> None:
 async def test_keys_are_found_however_json_wrote_them(memory: Store, key: str, ascii_only: bool) -> None:
     await markers.claim(memory, outputs.record())
     commit = await batch(memory, 0, 0, 0, 1)
-    assert commit.results is not None
     row = json.dumps({"index": 0, "key": key, "output": "k0"}, ensure_ascii=ascii_only, separators=(",", ":"))
-    await memory.delete(commit.results.path)
-    await memory.create(commit.results.path, row.encode() + b"\n")
+    await memory.delete(commit.results[0].path)
+    await memory.create(commit.results[0].path, row.encode() + b"\n")
     found = await reading.find_key(memory, key)
     assert found == ("results", {"index": 0, "key": key, "output": "k0"})
     # The output's text is no key.
@@ -154,7 +154,7 @@ async def test_keys_are_found_however_json_wrote_them(memory: Store, key: str, a
 
 async def test_large_objects_are_streamed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "_WHOLE_BYTES", 2000)
-    monkeypatch.setattr(views, "_BLOCK_BYTES", 700)
+    monkeypatch.setattr(merging, "BLOCK_BYTES", 700)
     monkeypatch.setattr(parts, "SMALL_BYTES", 2000)
     await markers.claim(store, outputs.record())
     await batch(store, 0, 0, 0, 100)
@@ -167,15 +167,73 @@ async def test_large_objects_are_streamed(store: Store, monkeypatch: pytest.Monk
     assert await read(store, "results") == list(range(120))
 
 
+async def long_run(store: Store) -> None:
+    """Run 60 items: batches with checkpoints, which hand sets back, and one that has a later sequence's items."""
+    await markers.claim(store, outputs.record())
+    scattered = [Rest([[3, 2, 1], [11, 1, 2]]), Rest([[7, 1, 1]], due=9e9)]
+    await batch(store, 0, 0, 0, 20, objects=3, failed=[4, 5, 9, 12], rests=scattered, more=[(15, 2)])
+    await batch(store, 0, 1, 20, 20, objects=2)
+    await batch(store, 0, 2, 0, 0, items=[(3, 2), (11, 1)], failed=[4], rests=[Rest([[11, 1, 3]])])
+    await batch(store, 1, 0, 40, 20, objects=4, failed=range(44, 52))
+
+
+LONG_FAILED = [4, 5, 9, 12, *range(44, 52)]
+LONG_LEFT = [7, 11, 15, 16]
+
+
+async def check_long(store: Store, left: Sequence[int]) -> None:
+    succeeded = [index for index in range(60) if index not in LONG_FAILED and index not in left]
+    for kind, expected in (("results", succeeded), ("failures", LONG_FAILED)):
+        assert await read(store, kind) == expected  # type: ignore[arg-type]
+        assert sorted(await read(store, kind, ordered=False)) == expected  # type: ignore[arg-type]
+        for index in expected[::3]:
+            found = await reading.find_row(store, index)
+            assert found is not None
+            assert (found[0], found[1]["index"]) == (kind, index)
+    for index in left:
+        assert await reading.find_row(store, index) is None
+    totals = await reading.committed(store)
+    assert (totals.succeeded, totals.failed) == (len(succeeded), len(LONG_FAILED))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_rows_of_batches_with_checkpoints_are_read_at_every_stage(
+    store: Store, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not whole:
+        monkeypatch.setattr(reading, "_WHOLE_BYTES", 10)
+        monkeypatch.setattr(merging, "BLOCK_BYTES", 100)
+        monkeypatch.setattr(parts, "PART_BYTES", 300)
+    await long_run(store)
+    await check_long(store, LONG_LEFT)
+    await batch(store, 0, 3, 0, 0, items=[(7, 1), (11, 1), (15, 2)], objects=2)
+    await check_long(store, [])
+    await publish(store, NONCE, 1, 40, 20, [])
+    await check_long(store, [])
+    await publish(store, NONCE, 0, 0, 40, [])
+    await check_long(store, [])
+    await publishing.finalize(store, outputs.record(), outputs.run_result(60, 48, 12), 2)
+    await check_long(store, [])
+
+
+async def test_a_checkpoint_shows_no_rows_before_its_batch_is_decided(memory: Store) -> None:
+    await markers.claim(memory, outputs.record())
+    key = batch_key(0, 0)
+    rows = await outputs.write_rows(memory, "results", key, "t", [outputs.result_row(0)])
+    await checkpoints.save(memory, Commit(NONCE, key, "t", 0, 2, more=[[1, 1]], results=rows, succeeded=1), 0)
+    assert await read(memory, "results") == []
+    assert await reading.find_row(memory, 0) is None
+    assert (await reading.committed(memory)).done == 0
+
+
 async def test_damaged_rows_are_an_error_not_a_shorter_answer(
     memory: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await markers.claim(memory, outputs.record())
     commit = await batch(memory, 0, 0, 0, 10)
-    assert commit.results is not None
-    data = await memory.read(commit.results.path)
-    await memory.delete(commit.results.path)
-    await memory.create(commit.results.path, data[: len(data) // 2])
+    data = await memory.read(commit.results[0].path)
+    await memory.delete(commit.results[0].path)
+    await memory.create(commit.results[0].path, data[: len(data) // 2])
     with pytest.raises(StoreError, match="it is damaged"):
         await read(memory, "results")
     monkeypatch.setattr(reading, "_WHOLE_BYTES", 10)
@@ -186,8 +244,7 @@ async def test_damaged_rows_are_an_error_not_a_shorter_answer(
 async def test_rows_that_are_nowhere_are_an_error(memory: Store) -> None:
     await markers.claim(memory, outputs.record())
     commit = await batch(memory, 0, 0, 0, 10)
-    assert commit.results is not None
-    await memory.delete(commit.results.path)
+    await memory.delete(commit.results[0].path)
     for request in (read(memory, "results"), reading.find_row(memory, 3)):
         with pytest.raises(ObjectMissing):
             await request
@@ -208,7 +265,7 @@ async def test_a_reader_survives_the_end_of_the_run_at_every_step_of_its_own(
 ) -> None:
     if not whole:
         monkeypatch.setattr(reading, "_WHOLE_BYTES", 10)
-        monkeypatch.setattr(views, "_BLOCK_BYTES", 100)
+        monkeypatch.setattr(merging, "BLOCK_BYTES", 100)
 
     async def run(step: int) -> int:
         faulty = FaultyStore(open_store(f"memory://{uuid.uuid4().hex}"))

@@ -76,6 +76,46 @@ def test_subtract_agrees_with_sets_of_items(holes: list[tuple[int, int]], start:
         assert tiling.count(rest) == count - gone.total()
 
 
+@given(tilings(), RANGES, st.data())
+def test_without_agrees_with_sets_of_items(
+    given_tiling: tuple[int, int, list[tuple[int, int]]], holes: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    # Some parts of a tiling are any set of items.
+    parts = [part for part in given_tiling[2] if data.draw(st.booleans())]
+    possible = items(holes) <= items(parts)
+    try:
+        rest = tiling.without(parts, holes, "it")
+    except StoreError:
+        assert not possible
+    else:
+        assert possible
+        assert items(rest) == items(parts) - items(holes)
+        assert rest == sorted(rest)
+
+
+@given(tilings(), st.data())
+def test_every_part_of_a_set_may_be_taken_out(
+    given_tiling: tuple[int, int, list[tuple[int, int]]], data: st.DataObject
+) -> None:
+    parts = given_tiling[2]
+    holes = []
+    for first, length in parts:
+        low = data.draw(st.integers(first, first + length))
+        holes.append((low, data.draw(st.integers(low, first + length)) - low))
+    assert items(tiling.without(parts, holes)) == items(parts) - items(holes)
+
+
+@given(tilings(), st.data())
+def test_joined_ranges_hold_the_same_items_in_the_fewest_ranges(
+    given_tiling: tuple[int, int, list[tuple[int, int]]], data: st.DataObject
+) -> None:
+    parts = [part for part in given_tiling[2] if data.draw(st.booleans())]
+    found = tiling.joined(parts)
+    assert items(found) == items(parts)
+    assert all(sum(before) < after[0] for before, after in itertools.pairwise(found))
+    assert tiling.joined(found) == found
+
+
 @given(RANGES, SMALL, SMALL)
 def test_clip_agrees_with_sets_of_items(parts: list[tuple[int, int]], low: int, high: int) -> None:
     expected = Counter({index: n for index, n in items(parts).items() if low <= index < high})

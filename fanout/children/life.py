@@ -1,0 +1,183 @@
+"""Signs of life of a batch to the server, and what they tell the next attempt if it dies.
+
+Temporal counts attempts whatever ended them: a deployment, a lost connection, an item that kills its process. So a
+batch keeps an account of its own in its heartbeats: an attempt that began, did not end by itself, and got nothing
+done is a death. After two of them its items are suspects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from temporalio import activity
+from temporalio.client import AsyncActivityCancelledError
+from temporalio.service import RPCError, RPCStatusCode
+
+from fanout.children.execution import Waiting
+from fanout.wire import WAITING
+
+HEARTBEAT_SECONDS = 1.0
+FRESH = timedelta(seconds=1)
+"""An attempt that the server has given out no longer ago than this is no zombie's."""
+
+SUSPECT_AFTER = 2
+"""Deaths without progress after which the rest of a batch is quarantined."""
+
+SUSPECT_ANYWAY = 5
+"""Deaths after which it is, however much was done in between."""
+
+_RPC_TIMEOUT = timedelta(seconds=5)
+
+
+class Superseded(Exception):
+    """The server has given the batch to somebody else, or takes no answer for it any more."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """What an attempt passes on to the next one.
+
+    Attributes:
+        deaths: Attempts in a row that died and got nothing done.
+        all_deaths: Attempts that died.
+        began_with: Items that were done when the attempt began.
+        settled: Items that are done.
+        clean: Whether it ended by itself.
+    """
+
+    deaths: int = 0
+    all_deaths: int = 0
+    began_with: int = 0
+    settled: int = 0
+    clean: bool = False
+
+    @property
+    def suspect(self) -> bool:
+        """Whether an item of the batch is likely to kill its process."""
+        return self.deaths >= SUSPECT_AFTER or self.all_deaths >= SUSPECT_ANYWAY
+
+    def after(self, settled: int) -> Account:
+        """Return the account of the attempt that follows this one, and finds so many items done."""
+        if self.clean:
+            return Account(self.deaths, self.all_deaths, settled, settled)
+        deaths = 1 if settled > self.began_with else self.deaths + 1
+        return Account(deaths, self.all_deaths + 1, settled, settled)
+
+
+class Life:
+    """Heartbeats of one attempt.
+
+    Args:
+        waiting: What the batch waits for.
+
+    Attributes:
+        account: What the next attempt is to know.
+        in_flight: Returns how many items run now.
+        waiting: What the batch waits for.
+    """
+
+    def __init__(self, waiting: Waiting) -> None:
+        self._info = activity.info()
+        self._told = _told(self._info.heartbeat_details)
+        # What the last attempt has got done is known once its checkpoint is found.
+        self.account = self._told.after(self._told.settled) if self._info.attempt > 1 else Account()
+        self.in_flight: Callable[[], int] = lambda: 0
+        self._checkpoint = ""
+        self.waiting = waiting
+
+    async def begin(self, settled: int) -> None:
+        """Make the account of earlier attempts durable, and learn whether this one is still wanted.
+
+        Args:
+            settled: Items that a checkpoint says are done.
+
+        Raises:
+            Superseded: It is not: this process was stopped for a while, and does not know it.
+        """
+        info = self._info
+        if info.attempt > 1:
+            self.account = self._told.after(settled)
+        elif datetime.now(UTC) - info.started_time < FRESH:
+            return
+        await self.acknowledged()
+
+    async def acknowledged(self) -> None:
+        """Send a heartbeat, and wait for the server's answer.
+
+        Raises:
+            Superseded: The server wants nothing more of this attempt.
+        """
+        handle = activity.client().get_async_activity_handle(task_token=self._info.task_token)
+        try:
+            await handle.heartbeat(self._details(), rpc_timeout=_RPC_TIMEOUT)
+        except AsyncActivityCancelledError:
+            # Of a cancellation the activity hears in the ordinary way.
+            return
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise Superseded("the server has given this batch to another worker") from None
+
+    @contextlib.asynccontextmanager
+    async def beating(self, heartbeat_timeout: float) -> AsyncIterator[None]:
+        """Heartbeat as long as the block lasts; a block that a gap has made a zombie is cancelled.
+
+        Args:
+            heartbeat_timeout: Seconds after which the server gives the batch away.
+        """
+        owner = asyncio.current_task()
+
+        async def beat() -> None:
+            pause = min(HEARTBEAT_SECONDS, heartbeat_timeout / 4)
+            while True:
+                before = time.monotonic()
+                # A batch that is shorter pays for none.
+                await asyncio.sleep(pause)
+                activity.heartbeat(self._details())
+                if time.monotonic() - before > heartbeat_timeout:
+                    try:
+                        await self.acknowledged()
+                    except Superseded:
+                        if owner is not None:
+                            owner.cancel()
+                        return
+
+        beating = asyncio.create_task(beat())
+        try:
+            yield
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+
+    async def end_by_itself(self) -> None:
+        """Tell the next attempt that this one fails in order, and not by an item that kills its process."""
+        self.account = replace(self.account, clean=True)
+        activity.heartbeat(self._details())
+        with contextlib.suppress(Superseded, RPCError):
+            await self.acknowledged()
+
+    def progress(self, checkpoint: str, settled: int) -> None:
+        """Note a checkpoint, and how many items are done by it."""
+        self._checkpoint = checkpoint
+        self.account = replace(self.account, settled=settled)
+
+    def _details(self) -> dict[str, Any]:
+        details = {**asdict(self.account), "in_flight": self.in_flight()}
+        if self._checkpoint:
+            details["checkpoint"] = self._checkpoint
+        if self.waiting.reason:
+            details[WAITING] = self.waiting.reason
+        return details
+
+
+def _told(details: Any) -> Account:
+    """Return what the last attempt has told; an attempt that died at once has told nothing."""
+    given = details[0] if details else {}
+    if not isinstance(given, dict):
+        return Account()
+    return Account(**{name: given[name] for name in Account.__dataclass_fields__ if name in given})

@@ -1,0 +1,102 @@
+"""Runs the window of a batch: with checkpoints, until it is through, told to stop, or not wanted any more."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+
+from temporalio import activity
+
+from fanout.children.execution import Execution
+from fanout.children.life import Life
+from fanout.children.window import Window
+from fanout.storage.rests import Items
+
+AFTER_DEATHS = 5
+"""After a death checkpoints come so many times as often: what gets something done is no suspect."""
+
+
+async def run_window(window: Window, execution: Execution, life: Life, aside: Sequence[Items]) -> None:
+    """Run a window; on return, what it has done is to be committed.
+
+    Args:
+        window: The window.
+        execution: Writes its checkpoints.
+        life: Signs of life of the batch.
+        aside: Items of the batch that are not in the window.
+
+    Raises:
+        asyncio.CancelledError: The server has given the batch to somebody else, or a person has paused it.
+        StoreUnavailable: The store has refused a checkpoint for a long time.
+    """
+    life.in_flight = lambda: window.in_flight
+    work = asyncio.ensure_future(window.run())
+    async with _handing_back(window), _keeping(window, execution, life, aside) as keeper:
+        try:
+            await asyncio.wait({work, keeper}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            life.waiting.hurry = True
+            await window.halt()
+            await work
+            await _unless_revoked(window, execution, life, aside)
+        if not work.done():
+            await window.halt()
+        await work
+
+
+async def _unless_revoked(window: Window, execution: Execution, life: Life, aside: Sequence[Items]) -> None:
+    """Go on where the batch was told to end early: what it has is committed. Raise where it lives on elsewhere."""
+    details = activity.cancellation_details()
+    if details is not None and (details.cancel_requested or details.worker_shutdown):
+        # From here on this is an ordinary batch that ends early.
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+        return
+    if details is not None and details.paused:
+        # Somebody has paused the activity in Temporal Web: its next attempt goes on from here.
+        await execution.checkpoint(window.book, aside, window.guard())
+        await life.end_by_itself()
+    raise asyncio.CancelledError
+
+
+@contextlib.asynccontextmanager
+async def _handing_back(window: Window) -> AsyncIterator[None]:
+    """Stop the window when the worker shuts down: it ends what is in flight, and hands the rest back."""
+
+    async def hand_back() -> None:
+        await activity.wait_for_worker_shutdown()
+        window.stop()
+
+    waiting = asyncio.create_task(hand_back())
+    try:
+        yield
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _keeping(
+    window: Window, execution: Execution, life: Life, aside: Sequence[Items]
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Store checkpoints meanwhile. One that has begun is brought to its end: its rows are out of the book already."""
+    ended = asyncio.Event()
+    pause = window.book.options.checkpoint_seconds / (AFTER_DEATHS if life.account.deaths else 1)
+
+    async def keep() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), pause)
+                return
+            path = await execution.checkpoint(window.book, aside, window.guard())
+            if path is not None:
+                life.progress(path, execution.settled)
+
+    keeper = asyncio.create_task(keep())
+    try:
+        yield keeper
+    finally:
+        ended.set()
+        await keeper

@@ -1,0 +1,79 @@
+"""Workflows that are reset in the middle, as a person may do in Temporal Web: every item keeps one outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
+from temporalio.client import Client
+
+import fanout
+from fanout.wire import partition_id
+from tests.integration.engine import Engine, published
+from tests.waiting import eventually
+
+
+async def reset(client: Client, workflow_id: str, *, last: bool = False) -> str:
+    """Reset a workflow to the end of its first workflow task, or of its last one; returns the new run id."""
+    handle = client.get_workflow_handle(workflow_id)
+    events = (await handle.fetch_history()).events
+    ends = [e.event_id for e in events if e.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED]
+    described = await handle.describe()
+    answer = await client.workflow_service.reset_workflow_execution(
+        ResetWorkflowExecutionRequest(
+            namespace=client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=workflow_id, run_id=described.run_id),
+            reason="a test",
+            workflow_task_finish_event_id=ends[-1] if last else ends[0],
+            request_id=str(uuid.uuid4()),
+        )
+    )
+    return answer.run_id
+
+
+class Gate:
+    """Items from an index on wait until the gate is open."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.open = asyncio.Event()
+        self.calls: list[int] = []
+
+    async def __call__(self, number: int) -> int:
+        self.calls.append(number)
+        if number >= self.first:
+            await self.open.wait()
+        return number
+
+
+@pytest.mark.parametrize("whose", ["root", "partition", "small run"])
+@pytest.mark.parametrize("last", [False, True])
+async def test_a_run_that_is_reset_completes_with_one_outcome_for_each_item(
+    engine: Engine, whose: str, last: bool
+) -> None:
+    gate = Gate(35)
+    processor = fanout.processor(gate.__call__, name="gated", timeout=None)
+    size = 40 if whose == "small run" else 20
+    async with engine.worker(processor) as client:
+        run = await fanout.start(
+            client, processor, fanout.Range(40), id=engine.queue, task_queue=engine.queue,
+            partition_size=size, batch_size=5, max_concurrency=10, batch_concurrency=5, heartbeat_timeout=1,
+        )  # fmt: skip
+        await eventually(lambda: any(number >= 35 for number in gate.calls))
+        target = partition_id(run.id, 1) if whose == "partition" else run.id
+        await reset(client, target, last=last)
+        gate.open.set()
+        # The handle from before the reset follows the run, and so does one made since.
+        result = await asyncio.wait_for(run.result(), 60)
+        again = fanout.get_run(client, run.id)
+        assert await asyncio.wait_for(again.result(), 10) == result
+        assert (result.succeeded, result.failed, result.not_run) == (40, 0, 0)
+        assert [row.index async for row in again.results(ordered=True)] == list(range(40))
+        folder = engine.store / run.id
+    outputs = [path.parent for path in folder.glob("*/manifest.json")]
+    assert len(outputs) == 1
+    assert sorted(published(outputs[0])) == list(range(40))

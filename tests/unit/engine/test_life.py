@@ -1,0 +1,34 @@
+"""The account that the attempts of a batch pass on: which of them died, and whether anything got done."""
+
+from __future__ import annotations
+
+from fanout.children.life import SUSPECT_ANYWAY, Account
+
+
+def test_an_attempt_that_died_and_did_nothing_is_a_death() -> None:
+    once = Account().after(0)
+    assert (once.deaths, once.suspect) == (1, False)
+    twice = once.after(0)
+    assert (twice.deaths, twice.suspect) == (2, True)
+
+
+def test_an_attempt_that_ended_by_itself_is_none() -> None:
+    account = Account()
+    for _ in range(20):
+        account = Account(account.deaths, account.all_deaths, account.began_with, account.settled, clean=True)
+        account = account.after(0)
+    assert (account.deaths, account.all_deaths, account.suspect) == (0, 0, False)
+
+
+def test_what_gets_something_done_each_time_is_no_suspect_for_a_while() -> None:
+    account, settled = Account(), 0
+    for death in range(1, SUSPECT_ANYWAY + 1):
+        settled += 10
+        account = account.after(settled)
+        assert account.deaths == 1
+        assert account.suspect == (death == SUSPECT_ANYWAY), "but not for ever"
+
+
+def test_a_death_after_progress_and_one_without_are_two() -> None:
+    account = Account().after(50).after(50)
+    assert account.suspect

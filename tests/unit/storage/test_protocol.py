@@ -1,0 +1,183 @@
+"""The commit protocol as a state machine over the real storage code, and the proof that it can fail."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from fanout.storage import merging, once, parts, publications
+from fanout.storage.records import Publication
+from fanout.storage.stores import Store, open_store
+from tests.unit.storage.conftest import BUCKET, memory_store
+from tests.unit.storage.faulty import FaultyStore
+from tests.unit.storage.stepping import FAULTS, NONE
+from tests.unit.storage.world import Violation, World
+
+THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
+WHO = st.integers(0, 11)
+
+MECHANISMS = [
+    "create only if absent",
+    "read back",
+    "act on commits",
+    "one checkpoint",
+    "seal before planning anew",
+    "keep the inherited",
+    "data first",
+    "unique tokens",
+    "only planned keys",
+    "one publication",
+]
+
+
+class OverwritingStore(FaultyStore):
+    """Creates objects whether or not they are there."""
+
+    async def create(self, path: str, data: bytes | Sequence[bytes]) -> None:
+        await self.inner.delete(path)
+        await self.inner.create(path, data)
+
+
+class ProtocolMachine(RuleBasedStateMachine):
+    """Executions, planner, faults, deaths and zombies in any order."""
+
+    broken = ""
+    where = "memory"
+    schedules = 0
+
+    @initialize(seed=st.integers(0, 2**32 - 1), items=st.integers(1, 7))
+    def begin(self, seed: int, items: int) -> None:
+        self.loop = asyncio.new_event_loop()
+        store = new_store(self.where)
+        if self.broken == "create only if absent":
+            store = OverwritingStore(store)
+        self.world = World(store, items, seed, self.broken)
+        self.wait(self.world.plan_on())
+
+    @precondition(lambda self: self.world.processes)
+    @rule(who=WHO, steps=st.integers(1, 12), fault=st.just(NONE) | st.sampled_from(FAULTS))
+    def goes_on(self, who: int, steps: int, fault: str) -> None:
+        process = self.process(who)
+        for number in range(steps):
+            if not process.done:
+                self.wait(self.world.step(process, fault if number == steps - 1 else NONE))
+
+    @precondition(lambda self: self.world.processes)
+    @rule(who=WHO, really=st.integers(0, 1))
+    def dies(self, who: int, really: int) -> None:
+        if not really:
+            self.wait(self.world.die(self.process(who)))
+
+    @precondition(lambda self: self.world.processes)
+    @rule(who=WHO, really=st.integers(0, 1))
+    def is_thought_dead(self, who: int, really: int) -> None:
+        if not really:
+            self.wait(self.world.time_out(self.process(who)))
+
+    @precondition(lambda self: self.world.processes and not self.world.canceled)
+    @rule(really=st.integers(0, 7))
+    def is_canceled(self, really: int) -> None:
+        if not really:
+            self.wait(self.world.cancel())
+
+    @precondition(lambda self: self.world.past)
+    @rule(back=st.integers(0, 7), really=st.integers(0, 3))
+    def is_reset(self, back: int, really: int) -> None:
+        if not really:
+            self.wait(self.world.reset(back))
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        try:
+            if not self.world.violated:
+                type(self).schedules += 1
+                self.wait(self.world.finish())
+        finally:
+            self.loop.run_until_complete(self.world.close())
+            self.loop.close()
+
+    def process(self, who: int) -> Any:
+        return self.world.processes[who % len(self.world.processes)]
+
+    def wait(self, work: Any) -> None:
+        self.loop.run_until_complete(work)
+
+
+def new_store(where: str) -> Store:
+    if where == "memory":
+        return memory_store()
+    if where == "s3":
+        return open_store(f"s3://{BUCKET}/{uuid.uuid4().hex}")
+    return open_store(f"{where}/{uuid.uuid4().hex}")
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of a few rows are large here: what they become is part of the schedules."""
+    monkeypatch.setattr(once, "PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(parts, "PART_BYTES", 130)
+    monkeypatch.setattr(parts, "SMALL_BYTES", 60)
+    monkeypatch.setattr(merging, "BLOCK_BYTES", 50)
+
+
+async def as_wanted(store: Store, wanted: Publication) -> Publication:
+    return wanted
+
+
+def machine(**changes: object) -> type[ProtocolMachine]:
+    return type("Machine", (ProtocolMachine,), {"schedules": 0, **changes})
+
+
+@pytest.mark.parametrize(("where", "examples"), [("memory", 60), ("local", 20), ("s3", 2)])
+@pytest.mark.timeout(0 if THOROUGH else 120)
+def test_every_item_has_one_outcome_in_every_schedule(
+    where: str, examples: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if where == "s3":
+        request.getfixturevalue("s3_server")
+    kind = machine(where=str(tmp_path) if where == "local" else where)
+    options = settings(
+        max_examples=examples * 100 if THOROUGH else examples,
+        stateful_step_count=40,
+        # To make a schedule that fails smaller takes minutes.
+        phases=list(Phase) if THOROUGH else [Phase.reuse, Phase.generate],
+    )
+    run_state_machine_as_test(kind, settings=options)
+    print(f"{kind.schedules} schedules on {where}")  # noqa: T201
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_without_a_mechanism_some_schedule_breaks_the_promise(
+    mechanism: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if mechanism == "one publication":
+        monkeypatch.setattr(publications, "settle", as_wanted)
+    kind = machine(broken=mechanism)
+    options = settings(
+        max_examples=3000,
+        stateful_step_count=40,
+        phases=[Phase.generate],
+        derandomize=True,
+        database=None,
+        report_multiple_bugs=False,
+        print_blob=False,
+    )
+    with pytest.raises(Violation):
+        run_state_machine_as_test(kind, settings=options)
+    print(f"found after {kind.schedules} schedules")  # noqa: T201
