@@ -73,9 +73,7 @@ class QuarantineWindow(Window):
     def stop(self) -> None:
         """See base class."""
         self.stopping = True
-        loop = asyncio.get_running_loop()
-        for cell in self._cells:
-            loop.run_in_executor(None, cell.stop)
+        self._stop_cells()
 
     async def halt(self) -> None:
         """See base class."""
@@ -138,7 +136,14 @@ class QuarantineWindow(Window):
         for mark, account in message.failed.items():
             book.settle(positions[mark], *account)
         if book.held >= self.most:
-            self.stop()
+            # Nothing further begins, but suspects get their verdicts: handed back without, they would kill again.
+            self._ends = 0.0
+            self._stop_cells()
+
+    def _stop_cells(self) -> None:
+        loop = asyncio.get_running_loop()
+        for cell in self._cells:
+            loop.run_in_executor(None, cell.stop)
 
     def _order(self, positions: Sequence[int], suspects: bool) -> Order:
         book = self.book
