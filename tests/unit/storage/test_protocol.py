@@ -173,11 +173,11 @@ def test_without_a_mechanism_some_schedule_breaks_the_promise(
 ) -> None:
     if mechanism == "one publication":
         monkeypatch.setattr(publications, "settle", as_wanted)
-    kind = machine(broken=mechanism, fewest=4, chances=MECHANISMS[mechanism])
+    kind = machine(broken=mechanism, fewest=8, chances=MECHANISMS[mechanism])
     options = settings(
         max_examples=3000,
         # Most of each schedule comes from its seed: quicker, where nobody has to read it.
-        stateful_step_count=10,
+        stateful_step_count=5,
         phases=[Phase.generate],
         derandomize=True,
         database=None,
