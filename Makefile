@@ -5,10 +5,12 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 CODE   := $(wildcard fanout tests examples bench tools)
+TOXIPROXY := $(BIN)/toxiproxy-server
+SEED   ?= 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check lint types docs format bench bench-full clean
+.PHONY: help setup demo test faults check lint types docs format bench bench-full clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,9 +24,15 @@ $(STAMP): pyproject.toml constraints.txt tools/setup.sh
 demo: $(STAMP) ## Fan out over the 336,776 flights of 2013, on a dev server of its own
 	$(BIN)/python -m examples.flights.demo
 
-test: $(STAMP) ## Run all tests on a real Temporal server, with coverage and its gate
+test: $(STAMP) $(TOXIPROXY) ## Run all tests on a real Temporal server, with coverage and its gate
 	@rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+faults: $(STAMP) $(TOXIPROXY) ## Disturb long runs on purpose: `make faults SEED=7 ARGS="-k server"`
+	FANOUT_FAULTS=long FANOUT_FAULTS_SEED=$(SEED) $(BIN)/python -m pytest tests/faults $(ARGS)
+
+$(TOXIPROXY): tools/toxiproxy.sh | $(STAMP)
+	@PYTHON="$(BIN)/python" sh tools/toxiproxy.sh $@
 
 check: lint types docs ## Lint, formatting, strict types, documentation
 

@@ -16,10 +16,10 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, TLSConfig
 
 from fanout import wire
-from fanout.errors import NoServer, RunExists, UsageError
+from fanout.errors import NoServer, RunExists, RunNotFound, UsageError
 from fanout.models import ItemResult, RunResult, Status
 from fanout.options import check, from_environment
-from fanout.plugin import Plugin
+from fanout.plugin import Plugin, store_of
 from fanout.processors import Processor, as_processor
 from fanout.readers import Items, Reader
 from fanout.run import Run
@@ -116,7 +116,7 @@ async def start(
     if not isinstance(wanted, str):
         given = wanted.check_params(given)
     run_id = check_run_id(id or _new_id(name))
-    store_url = _store_of(client, output)
+    store_url = store_of(client) if output is None else to_url(output)
     nonce = uuid.uuid4().hex
     source_reader = _as_reader(reader)
     previous = None
@@ -244,15 +244,6 @@ def _as_reader(given: Reader | Iterable[Any] | AsyncIterable[Any]) -> Reader:
     return Items(given)
 
 
-def _store_of(client: Client, output: str | os.PathLike[str] | None) -> str:
-    if output is not None:
-        return to_url(output)
-    for plugin in client.config()["plugins"]:
-        if isinstance(plugin, Plugin):
-            return plugin.store
-    return Plugin().store
-
-
 def _new_id(name: str) -> str:
     safe = "".join(c if c.isalnum() or c in "._-" else "-" for c in name)
     return f"{safe}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
@@ -269,14 +260,20 @@ def _taken(run_id: str, if_exists: IfExists) -> str:
 
 async def _ended_with(client: Client, run_id: str) -> tuple[str, int]:
     """Return the output of an ended run, and the index after its last item."""
-    info = await get_run(client, run_id).info()
-    if info.status is Status.RUNNING:
-        raise UsageError(f"run {run_id!r} is still running: continue it once it has ended")
-    store = open_store(info.output)
-    manifest = await load_manifest(store)
+    run = get_run(client, run_id)
+    try:
+        info = await run.info()
+    except RunNotFound:
+        # The server may have forgotten it: its output has not.
+        status, output = "ended", await run.output()
+    else:
+        if info.status is Status.RUNNING:
+            raise UsageError(f"run {run_id!r} is still running: continue it once it has ended")
+        status, output = f"ended as {info.status}", info.output
+    manifest = await load_manifest(open_store(output))
     if manifest is None or manifest.result.not_run:
         raise UsageError(
-            f"run {run_id!r} ended as {info.status} before all of its items were run: only a run that completed, "
+            f"run {run_id!r} {status} before all of its items were run: only a run that completed, "
             "such as one with a limit, can be continued"
         )
-    return info.output, manifest.run.source.skip + manifest.result.items
+    return output, manifest.run.source.skip + manifest.result.items

@@ -12,6 +12,8 @@
     │   ├── ObjectMissing
     │   ├── OutputUnseen      this process sees no output of the run where it should be
     │   └── StoreUnavailable  may pass: the disk is full, the service does not answer
+    ├── Unisolable            items that kill their process cannot be run in one of their own
+    ├── WorkerExhausted       the worker process is used up by threads that hang: start another
     ├── RunExists             the id is taken
     ├── RunNotFound
     ├── NoServer              no Temporal server answers
@@ -75,6 +77,14 @@ class OutputUnseen(StoreError):
 
 class StoreUnavailable(StoreError):
     """The store cannot be used now; trying again may help."""
+
+
+class Unisolable(FanoutError):
+    """After a crash, the processor cannot be run in a process of its own; the text says why."""
+
+
+class WorkerExhausted(FanoutError):
+    """So many threads of a worker process hang that it is of no use any more; another process should take over."""
 
 
 class RunExists(FanoutError):

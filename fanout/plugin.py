@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from temporalio.client import Client
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import Worker, WorkerConfig, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
@@ -49,6 +50,8 @@ class Plugin(SimplePlugin):
         processes: Processes of a worker for `executor="process"`; None for one a core.
         max_inflight_bytes: Bytes of items and results that all batches of a worker process hold at once; 256 MiB by
             default. What the items in flight hold themselves comes on top.
+        watchdog: Whether an item that blocks a worker's event loop for ever ends the process. Turn it on where
+            something starts the process again, as `fanout worker` does: the item is then found, and fails alone.
     """
 
     NAME = "fanout.Plugin"
@@ -62,6 +65,7 @@ class Plugin(SimplePlugin):
         threads: int = 128,
         processes: int | None = None,
         max_inflight_bytes: int = INFLIGHT_BYTES,
+        watchdog: bool = False,
     ) -> None:
         self._chosen = None if processors is None else {made.name: made for made in processors}
         self.store = to_url(store or os.environ.get("FANOUT_STORE") or DEFAULT_STORE)
@@ -69,6 +73,7 @@ class Plugin(SimplePlugin):
         self.threads = threads
         self.processes = processes
         self.max_inflight_bytes = max_inflight_bytes
+        self.watchdog = watchdog
         self._benches: list[Any] = []
         self._served: weakref.WeakSet[Worker] = weakref.WeakSet()
         super().__init__(self.NAME, workflows=self._with_workflows, workflow_runner=_without_needless_imports)
@@ -96,6 +101,7 @@ class Plugin(SimplePlugin):
             threads=self.threads,
             processes=self.processes,
             max_inflight_bytes=self.max_inflight_bytes,
+            watchdog=self.watchdog,
         )
         self._benches.append(bench)
         parent = ParentActivities(bench)
@@ -115,7 +121,11 @@ class Plugin(SimplePlugin):
         return config
 
     async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:
-        """See base class."""
+        """See base class.
+
+        Raises:
+            WorkerExhausted: So many threads hang that the worker is of no use; it has handed back what it had.
+        """
         if worker in self._served:
             # Both the client and the worker have a plugin.
             await next(worker)
@@ -133,6 +143,7 @@ class Plugin(SimplePlugin):
         async with contextlib.AsyncExitStack() as stack:
             for bench in mine:
                 await stack.enter_async_context(bench.open())
+                await stack.enter_async_context(bench.retiring(worker.shutdown))
             if mine:
                 await stack.enter_async_context(self._control_worker(worker))
             await next(worker)
@@ -172,6 +183,14 @@ class Plugin(SimplePlugin):
 def _is_ours(function: Callable[..., Any]) -> bool:
     name = activity_name(function) or ""
     return name in (PLAN_ACTIVITY, PUBLISH_ACTIVITY, FINALIZE_ACTIVITY) or name.startswith(batch_activity(""))
+
+
+def store_of(client: Client) -> str:
+    """Return the URL of the store that a client's runs write to: its plugin's, `FANOUT_STORE`, `./fanout-output`."""
+    for plugin in client.config()["plugins"]:
+        if isinstance(plugin, Plugin):
+            return plugin.store
+    return Plugin().store
 
 
 def _without_needless_imports(existing: WorkflowRunner | None) -> WorkflowRunner:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
+from temporalio.workflow import ChildWorkflowHandle
 
 with workflow.unsafe.imports_passed_through():
     from fanout.wire import control_queue
@@ -50,7 +52,7 @@ async def begin(starting: Coroutine[Any, Any, Child]) -> Child:
 
 
 async def outcome(handle: asyncio.Task[R]) -> R:
-    """Await an activity or a child; a cancellation is passed on to it, unless it has just ended.
+    """Await an activity; a cancellation is passed on to it, unless it has just ended.
 
     Awaited plainly, a result that comes together with the cancellation is lost.
     """
@@ -62,6 +64,23 @@ async def outcome(handle: asyncio.Task[R]) -> R:
         if not handle.done():
             handle.cancel()
     return await handle
+
+
+async def child_outcome(child: ChildWorkflowHandle[Any, R]) -> R:
+    """Await a child workflow; a cancellation is passed on to it, unless it has just ended.
+
+    The handle itself cancels the one execution that it has started: the server takes that for done where the child has
+    continued as new since, and tells nobody.
+    """
+    try:
+        await workflow.wait([child])
+    except asyncio.CancelledError:
+        await workflow.wait_condition(lambda: True)
+        if not child.done():
+            # It fails where the child has ended meanwhile.
+            with contextlib.suppress(FailureError):
+                await workflow.get_external_workflow_handle(child.id).cancel()
+    return await child
 
 
 async def wind_up(tasks: Sequence[asyncio.Task[Any]]) -> list[BaseException]:
@@ -80,8 +99,8 @@ async def wind_up(tasks: Sequence[asyncio.Task[Any]]) -> list[BaseException]:
 async def execute(name: str, order: Any, result_type: type[R], *, small: bool, summary: str) -> R:
     """Execute an activity; a small one first inside the worker that runs the workflow.
 
-    That saves a run of a hundred items most of its latency. Where the try fails, the ordinary activity follows, whose
-    failures and retries show in Temporal Web.
+    That saves a run of a hundred items most of its latency. Where the try fails, but not for good, the ordinary
+    activity follows, whose failures and retries show in Temporal Web.
 
     Args:
         name: The activity's type.
@@ -92,6 +111,7 @@ async def execute(name: str, order: Any, result_type: type[R], *, small: bool, s
 
     Raises:
         ActivityError: The activity failed for good, or was cancelled.
+        ApplicationError: The first try failed for good.
     """
     if small:
         try:
@@ -104,8 +124,11 @@ async def execute(name: str, order: Any, result_type: type[R], *, small: bool, s
                 summary=summary,
             )
             return done
-        except ActivityError as error:
-            if is_cancelled_exception(error):
+        except FailureError as error:
+            # What a local activity raises arrives as it is, without an `ActivityError` around it.
+            cause = error.cause if isinstance(error, ActivityError) else error
+            final = isinstance(cause, ApplicationError) and cause.non_retryable
+            if final or is_cancelled_exception(error):
                 raise
     result: R = await workflow.execute_activity(
         name,

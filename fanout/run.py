@@ -21,10 +21,13 @@ from temporalio.exceptions import ApplicationError, CancelledError, TerminatedEr
 from temporalio.service import RPCError, RPCStatusCode
 
 from fanout import wire
-from fanout.errors import NoWorker, RunFailed, RunNotFound
+from fanout.errors import NoWorker, RunFailed, RunNotFound, UsageError
 from fanout.models import Failure, ItemResult, Progress, RunResult, Status, Totals
+from fanout.plugin import store_of
 from fanout.runinfo import RunInfo, count_pollers, read_info, refused, web_base
+from fanout.storage.outputs import find_output
 from fanout.storage.reading import chunks, committed, find_key, find_row, load_manifest
+from fanout.storage.roots import display
 from fanout.storage.stores import open_store
 from fanout.trouble import find_trouble
 
@@ -228,8 +231,18 @@ class Run:
         return await count_pollers(self.client, info.task_queue)
 
     async def output(self) -> str:
-        """Return the URL of the run's output."""
-        return self._output or (await self.info()).output
+        """Return the URL of the run's output: from the server or, once that has forgotten the run, from the store.
+
+        Raises:
+            RunNotFound: Neither the server nor the client's store knows the run.
+            NoServer: The server does not answer.
+        """
+        if self._output is None:
+            try:
+                return (await self.info()).output
+            except RunNotFound as error:
+                self._output = await self._stored(error)
+        return self._output
 
     # ---- private
 
@@ -250,6 +263,20 @@ class Run:
                     "see `fanout list`"
                 ) from None
             raise refused(error, f"nothing is known of run {self.id!r}") from None
+
+    async def _stored(self, unknown: RunNotFound) -> str:
+        """Return the URL of an output in the client's store."""
+        store = store_of(self.client)
+        try:
+            found = await find_output(store, self.id, self._execution)
+        except UsageError:
+            # No run can have such an id.
+            raise unknown from None
+        if found is None:
+            raise RunNotFound(
+                f"{unknown}; nor is there an output of it in {display(store)} (see FANOUT_STORE)"
+            )
+        return found.url
 
     async def _nodes(self, info: RunInfo) -> list[wire.NodeProgress]:
         """Return the progress of the root and of all live nodes below it, the root first."""

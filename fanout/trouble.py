@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 
+from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import Client, WorkflowExecutionDescription
 
@@ -54,7 +55,9 @@ async def _trouble(client: Client, pending: PendingActivityInfo) -> str | None:
 
 async def _waiting(client: Client, pending: PendingActivityInfo) -> str | None:
     """Return what an activity says in its heartbeats that it waits for."""
-    if not pending.HasField("heartbeat_details"):
+    # Details outlive the attempt that sent them.
+    running = pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
+    if not running or not pending.HasField("heartbeat_details"):
         return None
     try:
         details = await client.data_converter.decode(list(pending.heartbeat_details.payloads))

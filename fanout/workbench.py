@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import multiprocessing
 import os
-import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from temporalio.exceptions import ApplicationError
+import structlog
 
 from fanout.children.budget import INFLIGHT_BYTES, Budget
-from fanout.iteminfo import Info, current, info
-from fanout.processors import Processor, registered
+from fanout.errors import WorkerExhausted
+from fanout.item_processes import ItemProcesses
+from fanout.processors import Processor
 from fanout.storage.files import Files
 from fanout.storage.roots import Roots
-
-
-class WorkerDied(Exception):
-    """The process that ran the item died."""
+from fanout.threads import Threads
+from fanout.watchdog import Watchdog
 
 
 class Workbench:
@@ -35,10 +29,14 @@ class Workbench:
         threads: Threads for `def` processors.
         processes: Processes for `executor="process"`; None for one a core.
         max_inflight_bytes: Bytes of items and results that all batches together hold.
+        watchdog: Whether to end this process when its event loop is blocked for ever.
 
     Attributes:
         gate: One place for each of the processes.
         budget: The bytes that batches may hold.
+        watchdog: Watches the event loop while a batch runs.
+        exhausted: Set when this process is of no use any more.
+        exhaustion: Why.
     """
 
     def __init__(
@@ -49,20 +47,30 @@ class Workbench:
         threads: int,
         processes: int | None,
         max_inflight_bytes: int = INFLIGHT_BYTES,
+        watchdog: bool = False,
     ) -> None:
         self.processors = processors
         self.roots = roots
         self.files = Files(roots)
-        self._processes = processes or os.cpu_count() or 1
-        self.threads = ThreadPoolExecutor(threads, thread_name_prefix="fanout-item")
-        self._pools: dict[str, ProcessPoolExecutor] = {}
+        self.threads = Threads(threads)
+        self.watchdog = Watchdog(enabled=watchdog)
+        self._item_processes: dict[str, ItemProcesses] = {}
         self._resources: dict[str, Any] = {}
-        self.gate = asyncio.Semaphore(self._processes)
         self.budget = Budget(max_inflight_bytes)
+        self.exhausted = asyncio.Event()
+        self.exhaustion = ""
+        self.gate = asyncio.Semaphore(processes or os.cpu_count() or 1)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Enter the lifespans; leave them, and end threads and processes, at the end."""
+        loop = asyncio.get_running_loop()
+
+        def exhausted(reason: str) -> None:
+            self.exhaustion = reason
+            loop.call_soon_threadsafe(self.exhausted.set)
+
+        self.threads.on_exhausted = exhausted
         async with AsyncExitStack() as stack:
             stack.callback(self._close)
             entered: dict[int, Any] = {}
@@ -76,10 +84,32 @@ class Workbench:
                 self._resources[processor.name] = entered[id(lifespan)]
             yield
 
+    @asynccontextmanager
+    async def retiring(self, shutdown: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+        """Shut the worker down when this process is exhausted by threads that hang.
+
+        Raises:
+            WorkerExhausted: That has happened.
+        """
+
+        async def retire() -> None:
+            await self.exhausted.wait()
+            structlog.get_logger("fanout.worker").error("worker exhausted", reason=self.exhaustion)
+            await shutdown()
+
+        retirement = asyncio.create_task(retire())
+        try:
+            yield
+        finally:
+            retirement.cancel()
+            await asyncio.gather(retirement, return_exceptions=True)
+        if self.exhaustion:
+            raise WorkerExhausted(f"{self.exhaustion}: start another worker process")
+
     def bind(self, processor: Processor[..., Any], params: dict[str, Any]) -> Callable[[Any], Any]:
         """Return the processor's function as one of the item alone."""
         if processor.executor == "process":
-            return self._in_process(processor, params)
+            return self._items_of(processor).bind(params)
         function = processor.function
         if processor.lifespan is not None:
             resource = self._resources[processor.name]
@@ -88,79 +118,13 @@ class Workbench:
             return lambda item: function(item, resource)
         return (lambda item: function(item, **params)) if params else function
 
-    def _in_process(
-        self, processor: Processor[..., Any], params: dict[str, Any]
-    ) -> Callable[[Any], Awaitable[Any]]:
-        async def call(item: Any) -> Any:
-            pool = self._pool(processor)
-            try:
-                return await asyncio.wrap_future(pool.submit(_run, item, params, info()))
-            except BrokenProcessPool:
-                if self._pools.get(processor.name) is pool:
-                    del self._pools[processor.name]
-                    pool.shutdown(wait=False, cancel_futures=True)
-                raise WorkerDied("a process died while this item, or another beside it, ran in it") from None
-
-        return call
-
-    def _pool(self, processor: Processor[..., Any]) -> ProcessPoolExecutor:
-        pool = self._pools.get(processor.name)
-        if pool is None:
-            pool = self._pools[processor.name] = ProcessPoolExecutor(
-                self._processes,
-                # A fork would copy the locks of this process's threads.
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_set_up,
-                initargs=(processor.__module__, processor.__qualname__, processor.name),
-            )
-        return pool
+    def _items_of(self, processor: Processor[..., Any]) -> ItemProcesses:
+        found = self._item_processes.get(processor.name)
+        if found is None:
+            found = self._item_processes[processor.name] = ItemProcesses(processor)
+        return found
 
     def _close(self) -> None:
-        self.threads.shutdown(wait=False, cancel_futures=True)
-        for pool in self._pools.values():
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-# ---- in the child processes
-
-
-class _Child:
-    """What a child process was set up with."""
-
-    call: Callable[..., Any]
-    keep: tuple[Any, ...] = ()
-
-
-def _set_up(module: str, qualname: str, name: str) -> None:
-    target: Any = importlib.import_module(module)
-    for part in qualname.split("."):
-        target = getattr(target, part)
-    processor = target if isinstance(target, Processor) else registered().get(name)
-    function = processor.function if processor is not None else target
-    _Child.call = staticmethod(function)
-    if processor is not None and processor.lifespan is not None:
-        loop = asyncio.new_event_loop()
-        manager = processor.lifespan()
-        resource = loop.run_until_complete(manager.__aenter__())
-        # Both must outlive this function; the manager's exit comes with the process.
-        _Child.keep = (loop, manager)
-        _Child.call = staticmethod(lambda item, **params: function(item, resource, **params))
-
-
-def _run(item: Any, params: dict[str, Any], told: Info) -> Any:
-    current.set(lambda: told)
-    try:
-        return _Child.call(item, **params)
-    except Exception as error:
-        if _travels(error):
-            raise
-        raise ApplicationError(str(error), type=type(error).__name__) from error
-
-
-def _travels(error: Exception) -> bool:
-    """Tell whether an exception survives the way to another process; one that does not takes the pool with it."""
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - made a line above
-    except Exception:
-        return False
-    return True
+        self.threads.close()
+        for processes in self._item_processes.values():
+            processes.close()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
-from typing import Any
+from typing import Any, cast
 
 from pydantic_core import PydanticSerializationError
 
 from fanout.children.accounts import WrongOutputs, unserializable
 from fanout.children.book import Book
-from fanout.children.window import TURN, Window
+from fanout.children.window import LARGE, TURN, SlotWindow, current_slot
 from fanout.iteminfo import Info, current
 
 CANCEL_AGAIN = 2.0
@@ -25,24 +26,26 @@ YIELD_CHECK = 64
 
 
 class _Slot:
-    __slots__ = ("book", "expired", "position", "since", "task", "waiting")
+    __slots__ = ("book", "expired", "listed", "position", "since", "task", "waiting")
 
     def __init__(self, book: Book) -> None:
         self.book = book
         self.position = -1
+        self.listed: list[int] | None = None
         self.since = 0.0
         self.expired = False
         self.waiting = False
         self.task: asyncio.Task[None] | None = None
 
+    @property
+    def positions(self) -> list[int]:
+        return [self.position] if self.listed is None else self.listed
+
     def info(self) -> Info:
         return self.book.info(self.position)
 
 
-_slot_of_task: contextvars.ContextVar[_Slot] = contextvars.ContextVar("fanout_slot")
-
-
-class AsyncWindow(Window):
+class AsyncWindow(SlotWindow):
     """Slots are tasks of the worker's event loop.
 
     Args:
@@ -122,7 +125,7 @@ class AsyncWindow(Window):
     async def _take_items(self, slot: _Slot, source: Iterator[int]) -> None:
         """Run one item after the other. Everything that a quick item pays for is in this loop."""
         current.set(slot.info)
-        _slot_of_task.set(slot)
+        current_slot.set(slot)
         book, call, validate, dump = self.book, self._call, self.book.validate, self.book.dump
         values, outputs, loop = book.values, book.outputs, self._loop
         turn, seen = loop.time(), 0
@@ -151,7 +154,8 @@ class AsyncWindow(Window):
                 else:
                     try:
                         outputs[position] = row = dump(output)
-                        book.held += len(row)
+                        if len(row) > LARGE:
+                            self._weigh(len(row))
                     except PydanticSerializationError as error:
                         self._failed(position, unserializable(output, error))
             seen += 1
@@ -162,14 +166,14 @@ class AsyncWindow(Window):
     async def _take_lists(self, slot: _Slot, source: Iterator[int]) -> None:
         """Run one list after the other."""
         current.set(slot.info)
-        _slot_of_task.set(slot)
+        current_slot.set(slot)
         book = self.book
         size = self._list_size or 1
         while True:
             positions, items = take_list(book, source, size)
             if not positions:
                 return
-            slot.position = positions[0]
+            slot.position, slot.listed = positions[0], positions
             slot.since = 0.0
             if not self._growing:
                 self._growing = True
@@ -185,7 +189,7 @@ class AsyncWindow(Window):
                 if self._halted:
                     return
                 outcome = self._failure(slot, error)
-            settle_list(book, positions, outcome, self._failed)
+            settle_list(book, positions, outcome, self._failed, self._weigh)
             slot.position = -1
             await self._breathe(slot)
 
@@ -193,11 +197,12 @@ class AsyncWindow(Window):
         self, call: Callable[[Any], Awaitable[Any]], gate: asyncio.Semaphore
     ) -> Callable[[Any], Awaitable[Any]]:
         async def through(item: Any) -> Any:
-            slot = _slot_of_task.get()
-            slot.waiting = True
-            async with gate:
-                slot.waiting, slot.since = False, 0.0
+            with untimed():
+                await gate.acquire()
+            try:
                 return await call(item)
+            finally:
+                gate.release()
 
         return through
 
@@ -224,6 +229,17 @@ class AsyncWindow(Window):
         return TimeoutError(f"the item took longer than its timeout of {self.book.options.timeout:g} s")
 
 
+@contextlib.contextmanager
+def untimed() -> Iterator[None]:
+    """Within a call: the item's timeout begins anew after the block."""
+    slot = cast(_Slot, current_slot.get())
+    slot.waiting = True
+    try:
+        yield
+    finally:
+        slot.waiting, slot.since = False, 0.0
+
+
 def take_list(book: Book, source: Iterator[int], size: int) -> tuple[list[int], list[Any]]:
     """Take up to `size` valid items; those that are not are recorded."""
     positions: list[int] = []
@@ -241,7 +257,11 @@ def take_list(book: Book, source: Iterator[int], size: int) -> tuple[list[int], 
 
 
 def settle_list(
-    book: Book, positions: list[int], outcome: Any, failed: Callable[[int, BaseException], None]
+    book: Book,
+    positions: list[int],
+    outcome: Any,
+    failed: Callable[[int, BaseException], None],
+    weigh: Callable[[int], None],
 ) -> None:
     """Record what a list processor returned, or the error that it raised, for each of its items."""
     if not isinstance(outcome, BaseException):
@@ -253,7 +273,8 @@ def settle_list(
             failed(position, output)
             continue
         try:
-            book.succeed(position, book.dump(output))
+            book.outputs[position] = row = book.dump(output)
+            weigh(len(row))
         except PydanticSerializationError as error:
             failed(position, unserializable(output, error))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from temporalio import activity
 from temporalio.testing import ActivityEnvironment
 
@@ -19,6 +21,7 @@ from fanout.children.execution import Execution, Waiting, output
 from fanout.children.fitness import check_version
 from fanout.children.life import Life, Superseded
 from fanout.children.loading import Loader
+from fanout.children.quarantine import QuarantineWindow
 from fanout.children.running import run_window
 from fanout.children.thread_window import ThreadWindow
 from fanout.children.window import Window
@@ -33,6 +36,8 @@ from fanout.storage.rests import Items
 from fanout.storage.stores import Store, open_store
 from fanout.wire import BatchInput, BatchOutput, batch_activity
 from fanout.workbench import Workbench
+
+_log = structlog.get_logger("fanout.batch")
 
 
 @dataclass(frozen=True)
@@ -117,13 +122,14 @@ class BatchActivity:
         reader.largest = job.options.max_item_bytes
         loader = Loader(reader, self._bench.files, job.store)
         most = job.options.max_batch_bytes
-        async with job.life.beating(job.options.heartbeat_timeout):
+        heartbeat = job.options.heartbeat_timeout
+        async with job.life.beating(heartbeat):
             plan = await loader.plan(now, job.batch.pages, most)
             aside = [*later, *plan.left]
             async with self._bench.budget.reading(plan.size):
                 book = self._book(job, plan.items, await loader.read(plan))
                 window = self._window(job, book, await _isolated_context(job.processor.is_async))
-                with self._bench.budget.holding(window, most):
+                with self._bench.budget.holding(window, most), self._bench.watchdog.watching(heartbeat):
                     await run_window(window, job.execution, job.life, aside)
                     commit = await job.execution.commit(book, aside)
         return output(commit, book.samples)
@@ -149,6 +155,15 @@ class BatchActivity:
         # A hand-back is cheap, a batch without an end is not.
         deadline = 2 * job.options.batch_seconds
         processor, limit = job.processor, job.batch.concurrency
+        if job.life.account.suspect:
+            _log.warning(
+                "batch in quarantine: it has killed its workers",
+                run=job.record.run_id,
+                batch=job.batch.key,
+                deaths=job.life.account.all_deaths,
+            )
+            # Handed back, the rest would kill two more.
+            return QuarantineWindow(book, job.record.params, limit=limit, deadline=math.inf)
         call = self._bench.bind(processor, processor.load_params(job.record.params))
         if processor.executor == "thread":
             return ThreadWindow(

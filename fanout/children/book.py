@@ -48,11 +48,6 @@ class Rows:
     error_types: dict[str, int]
     first: int
 
-    @property
-    def held(self) -> int:
-        """Bytes of memory that they take."""
-        return sum(map(len, self.results)) + sum(map(len, self.failures))
-
 
 @dataclass
 class Book:
@@ -72,7 +67,7 @@ class Book:
         failures: The failure row of each item that failed, likewise.
         attempts: How often an item failed, where it did.
         due: When an item that failed may run again, in seconds since the epoch.
-        held: Bytes of outputs that are not written yet.
+        held: Bytes of large outputs, and of failures, that are not written yet.
     """
 
     run_id: str
@@ -142,7 +137,7 @@ class Book:
     # ---- outcomes
 
     def succeed(self, position: int, row: bytes) -> None:
-        """Record the output of an item."""
+        """Record the output of an item that ran elsewhere."""
         self.outputs[position] = row
         self.held += len(row)
 
@@ -191,10 +186,12 @@ class Book:
         """Tell whether the item has an outcome."""
         return self.outputs[position] is not None or position in self.failures
 
-    def unsettled(self) -> list[int]:
+    def unsettled(self) -> Sequence[int]:
         """Return the positions of the items without an outcome, in order."""
-        failures = self.failures
-        return [p for p, output in enumerate(self.outputs) if output is None and p not in failures]
+        outputs, failures = self.outputs, self.failures
+        if not failures and outputs.count(None) == len(outputs):
+            return range(len(outputs))
+        return [p for p, output in enumerate(outputs) if output is None and p not in failures]
 
     def remaining(self) -> list[Items]:
         """Return the items without an outcome, in order."""
@@ -213,25 +210,21 @@ class Book:
 
     def take_rows(self) -> Rows:
         """Return the rows that are not written yet, and take them for written."""
-        succeeded = [position for position, output in enumerate(self.outputs) if output]
-        failed = sorted(position for position, row in list(self.failures.items()) if row)
-        taken, self.error_types = self.error_types, {}
+        outputs, failures = self.outputs, self.failures
+        failed = sorted(position for position, row in failures.items() if row)
+        first = next((position for position, output in enumerate(outputs) if output), None)
+        error_types, self.error_types = self.error_types, {}
         rows = Rows(
-            results=result_rows(
-                [self.indexes[p] for p in succeeded],
-                [self.outputs[p] or b"" for p in succeeded],
-                None if self.key is None else [self.key_of(p) for p in succeeded],
-            ),
-            failures=[self.failures[p] for p in failed],
-            error_types=taken,
-            first=self.indexes[min([*succeeded[:1], *failed[:1]], default=0)] if self.values else 0,
+            results=result_rows(self.indexes, outputs, None if self.key is None else self.key_of),
+            failures=[failures[position] for position in failed],
+            error_types=error_types,
+            first=min((self.indexes[p] for p in (first, *failed[:1]) if p is not None), default=0),
         )
-        for position in succeeded:
-            self.held -= len(self.outputs[position] or b"")
-            self.outputs[position] = WRITTEN
+        # In place: slots hold this very list.
+        outputs[:] = [WRITTEN if output else output for output in outputs]
         for position in failed:
-            self.held -= len(self.failures[position])
-            self.failures[position] = WRITTEN
+            failures[position] = WRITTEN
+        self.held = 0
         return rows
 
     # ---- private

@@ -9,6 +9,7 @@ from datetime import timedelta
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 with workflow.unsafe.imports_passed_through():
     from fanout import quick, topology, wire
@@ -182,7 +183,9 @@ class Partition:
         try:
             return await quick.outcome(self._begin(key, portion, concurrency))
         except (ActivityError, asyncio.CancelledError) as error:
-            if not is_cancelled_exception(error):
+            # A batch that is told to end is not repeated when its worker dies.
+            timed_out = isinstance(error, ActivityError) and isinstance(error.cause, ActivityTimeout)
+            if not (timed_out or is_cancelled_exception(error)):
                 raise
             # It may have committed before, and may do so yet: only a commit decides a key.
             return await self._begin(key, portion, 0, "seal")

@@ -6,7 +6,6 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from typing import Any
 
 from pydantic_core import PydanticSerializationError
@@ -14,8 +13,9 @@ from pydantic_core import PydanticSerializationError
 from fanout.children.accounts import unserializable
 from fanout.children.async_window import settle_list, take_list
 from fanout.children.book import Book
-from fanout.children.window import LONGEST_TICK, Window
+from fanout.children.window import LARGE, LONGEST_TICK, SlotWindow, current_slot
 from fanout.iteminfo import Info, current
+from fanout.threads import Threads
 
 FIRST_TICK = 0.001
 QUICK = 5000
@@ -23,20 +23,21 @@ QUICK = 5000
 
 
 class _Slot:
-    __slots__ = ("abandoned", "book", "position", "positions", "since")
+    __slots__ = ("abandoned", "begun", "book", "position", "positions", "since")
 
     def __init__(self, book: Book) -> None:
         self.book = book
         self.position = -1
         self.positions: list[int] = []
         self.since = 0.0
+        self.begun = False
         self.abandoned = False
 
     def info(self) -> Info:
         return self.book.info(self.position)
 
 
-class ThreadWindow(Window):
+class ThreadWindow(SlotWindow):
     """Slots are threads: each takes one item after the other, without going through the event loop.
 
     A thread cannot be ended from outside: one whose item is timed out is abandoned, and its late outcome ignored.
@@ -59,7 +60,7 @@ class ThreadWindow(Window):
         limit: int,
         deadline: float,
         context: contextvars.Context,
-        pool: Executor,
+        pool: Threads,
         list_size: int | None = None,
     ) -> None:
         self._list_size = None if list_size is None else min(list_size, limit)
@@ -105,6 +106,10 @@ class ThreadWindow(Window):
                 )
                 for position in slot.positions:
                     self._failed(position, error)
+            if self.stopping:
+                # Where threads hang, one may wait for ever to begin.
+                for slot in [s for s in self._slots if not s.begun]:
+                    self._close(slot)
             ended, self._seen = self._ended - self._seen, self._ended
             elapsed = now - self._looked if self._looked else FIRST_TICK
             self._looked = now
@@ -115,6 +120,12 @@ class ThreadWindow(Window):
                 self._start(self._source)
 
     def _abandon(self, slot: _Slot) -> None:
+        """Go on without the slot: its thread cannot be ended from outside."""
+        if slot.positions:
+            self._pool.lose(self.book.processor.name)
+        self._close(slot)
+
+    def _close(self, slot: _Slot) -> None:
         slot.abandoned = True
         self._slots.discard(slot)
         self._open -= 1
@@ -123,6 +134,11 @@ class ThreadWindow(Window):
 
     def _work(self, slot: _Slot, source: Iterator[int]) -> None:
         current.set(slot.info)
+        current_slot.set(slot)
+        with self._lock:
+            slot.begun = not slot.abandoned
+        if not slot.begun:
+            return
         try:
             step = self._one if self._list_size is None else self._list
             while step(slot, source):
@@ -133,7 +149,9 @@ class ThreadWindow(Window):
         finally:
             with self._lock:
                 if not slot.abandoned:
-                    self._abandon(slot)
+                    self._close(slot)
+                elif slot.positions:
+                    self._pool.regain(self.book.processor.name)
             # A thread that was abandoned may outlive the worker's loop.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._wake.set)
@@ -166,7 +184,9 @@ class ThreadWindow(Window):
                 return False
             self._end(slot, 1)
             if failure is None:
-                book.succeed(position, row)
+                book.outputs[position] = row
+                if len(row) > LARGE:
+                    self._weigh(len(row))
             else:
                 self._failed(position, failure)
         return True
@@ -187,7 +207,7 @@ class ThreadWindow(Window):
             if slot.abandoned:
                 return False
             self._end(slot, len(positions))
-            settle_list(self.book, positions, outcome, self._failed)
+            settle_list(self.book, positions, outcome, self._failed, self._weigh)
         return True
 
     def _begin(self, slot: _Slot, positions: list[int]) -> None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import heapq
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from fanout.children.book import HOLD_SECONDS, Book
@@ -24,6 +25,9 @@ TURN = 0.01
 
 LONGEST_TICK = 0.25
 
+LARGE = 1024
+"""Bytes of an output above which it is counted: counting each would slow down the small ones."""
+
 
 class Slot(Protocol):
     """One place in the window: where an item runs now."""
@@ -31,9 +35,50 @@ class Slot(Protocol):
     since: float
     """When the item was first seen waiting, by the loop's clock; 0 while it was not."""
 
+    @property
+    def positions(self) -> Sequence[int]:
+        """The items that run in it."""
+
+
+current_slot: contextvars.ContextVar[Slot] = contextvars.ContextVar("fanout_slot")
+"""Set once per slot, not per item: where the code around a call asks which items it runs for."""
+
 
 class Window(ABC):
     """Runs the items of a book, so many at a time, until each has an outcome or the window is stopped.
+
+    Attributes:
+        book: The items.
+        most: Bytes of outputs that it may hold; the budget of the process lowers it.
+    """
+
+    book: Book
+    most: int
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Run the items; returns when nothing is in flight any more."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Begin no further item; what is in flight ends."""
+
+    @abstractmethod
+    async def halt(self) -> None:
+        """Stop, and cut off what is in flight: those items stay without an outcome."""
+
+    def guard(self) -> contextlib.AbstractContextManager[object]:
+        """Return what keeps the book from changing meanwhile."""
+        return contextlib.nullcontext()
+
+    @property
+    @abstractmethod
+    def in_flight(self) -> int:
+        """Items, or slots for them, that are in flight."""
+
+
+class SlotWindow(Window):
+    """A window of slots in this process.
 
     Args:
         book: The items.
@@ -78,10 +123,6 @@ class Window(ABC):
         """Begin no further item; what is in flight ends."""
         self.stopping = True
 
-    def guard(self) -> contextlib.AbstractContextManager[object]:
-        """Return what keeps the book from changing meanwhile."""
-        return contextlib.nullcontext()
-
     @abstractmethod
     async def halt(self) -> None:
         """Stop, and cut off what is in flight: those items stay without an outcome."""
@@ -105,6 +146,12 @@ class Window(ABC):
         timeout = self.book.options.timeout
         return min(LONGEST_TICK, timeout / 10) if timeout else LONGEST_TICK
 
+    def _weigh(self, size: int) -> None:
+        """Count the bytes of a large output; when they are too many, what is not begun is handed back."""
+        self.book.held += size
+        if self.book.held >= self.most:
+            self.stop()
+
     def _failed(self, position: int, error: BaseException) -> None:
         delay = self.book.fail(position, error)
         # One whose next attempt is far away is handed back with its attempts, and holds nothing up.
@@ -125,10 +172,6 @@ class Window(ABC):
                 yield from self._due()
             if self.stopping:
                 return
-            if self.book.held >= self.most:
-                # What is not begun is handed back: memory is bounded by bytes.
-                self.stop()
-                return
             yield position
         self._exhausted = True
         yield from self._due()
@@ -139,8 +182,10 @@ class Window(ABC):
 
     # ---- private
 
-    def _sorted_by_time(self) -> list[int]:
+    def _sorted_by_time(self) -> Sequence[int]:
         """Return what may run at once; what waits for a retry is left to its time, or to be handed back."""
+        if not self.book.due:
+            return self.book.unsettled()
         fresh, due, now = [], self.book.due, time.time()
         for position in self.book.unsettled():
             wait = due.get(position, 0.0) - now

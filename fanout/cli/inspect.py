@@ -12,9 +12,10 @@ import typer
 from fanout.cli import exits, say
 from fanout.cli.connection import Connection
 from fanout.cli.flags import command
+from fanout.cli.forgotten import describe_forgotten
 from fanout.cli.outcome import settle, style_of
 from fanout.cli.sources import parse_duration
-from fanout.errors import NoServer, NoWorker, UsageError
+from fanout.errors import NoServer, NoWorker, RunNotFound, UsageError
 from fanout.models import Progress, RunResult, Status
 from fanout.observability.bar import no_worker, show
 from fanout.observability.drawing import clock, one_line, per_second
@@ -82,7 +83,10 @@ async def status(connection: Connection, run: RunId, as_json: AsJson = False) ->
 
     async with connection.client() as client:
         handle = api.get_run(client, run)
-        info = await handle.info()
+        try:
+            info = await handle.info()
+        except RunNotFound:
+            return await describe_forgotten(run, await handle.output(), as_json=as_json)
         pollers = await handle.pollers()
         trouble = None if info.closed else await handle.trouble()
         progress, unserved = None, ""

@@ -18,9 +18,11 @@ from typing import IO, Any
 from fanout.cli import exits
 
 FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 30.0
-HEALTHY_AFTER = 60.0
-"""Seconds of life after which a death counts as the first again."""
+LONGEST_PAUSE = 10.0
+"""Long enough to spare a machine the endless start of what cannot live; short against the patience of a run."""
+HEALTHY_AFTER = 20.0
+"""Seconds of life after which a death counts as the first again. Items that kill find their way to a process within
+a batch or two, so a worker that meets one now and then must not wait longer each time: its run would stand still."""
 
 _FATAL_AT_FIRST = (exits.USAGE, exits.NO_SERVER)
 _KILL_AFTER = 10.0

@@ -1,4 +1,4 @@
-"""`fanout worker`: one process that polls, or a supervisor over several."""
+"""`fanout worker`: a supervisor, and the processes that it keeps, which poll."""
 
 from __future__ import annotations
 
@@ -83,12 +83,10 @@ async def worker(
     from fanout.plugin import Plugin
     from fanout.worker import settle_memory, share_heap
 
-    share_heap()
     configure_logging(level=log_level)
     log = structlog.get_logger("fanout.worker")
-    processors = load_processors(modules)
-    queues = queues_of(processors, task_queue)
-    if processes > 1:
+    if not supervised:
+        # It imports none of the modules: what they need of memory, and do when they are imported, is the workers'.
         async with connection.located() as found:
             line = worker_command(
                 modules,
@@ -103,7 +101,12 @@ async def worker(
             )
             return await _supervise(line, processes, found, shutdown_timeout, log)
 
-    plugin = Plugin(processors, store=store, allowed_roots=local_roots(allow_root), threads=threads)
+    share_heap()
+    processors = load_processors(modules)
+    queues = queues_of(processors, task_queue)
+    plugin = Plugin(
+        processors, store=store, allowed_roots=local_roots(allow_root), threads=threads, watchdog=True
+    )
     stop = asyncio.Event()
 
     def ready() -> None:
@@ -121,7 +124,7 @@ async def worker(
 
     with (
         _signals(stop.set, lambda: os._exit(exits.DETACHED), log),
-        _parents_life(stop) if supervised else contextlib.nullcontext(),
+        _parents_life(stop),
     ):
         async with _connected(connection, plugin, stop, log) as client:
             if client is not None:

@@ -95,6 +95,19 @@ class Disk:
         found.sort(key=lambda stored: stored.path)
         return found
 
+    def folders(self) -> Sequence[str]:
+        """Return the names of the folders directly below the root; none where there is no root."""
+        try:
+            with os.scandir(self.root) as entries:
+                names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except MISSING:
+            return []
+        return sorted(name for name in names if name != TEMPORARY)
+
+    def modified(self, path: str) -> float:
+        """Return when a file was last written."""
+        return os.stat(self.file(path)).st_mtime
+
     def read(self, path: str) -> bytes:
         """Return a whole file."""
         with open(self.file(path), "rb", buffering=0) as stream:

@@ -61,6 +61,14 @@ class LocalStore(Store):
             roots.check_name(prefix)
         return await self._hop("list", prefix, self._disk.list, prefix)
 
+    async def folders(self) -> Sequence[str]:
+        """Return the names of the folders directly below the store's own."""
+        return await self._hop("list", "", self._disk.folders)
+
+    async def modified(self, path: str) -> float:
+        """Return when a file was created: it never changes."""
+        return await self._hop("look at", path, self._disk.modified, roots.check_name(path))
+
     async def publish(self, sources: Sequence[str], target: str) -> None:
         """Link one source to the target, or write the concatenation of several."""
         for path in (*sources, target):

@@ -118,6 +118,19 @@ class BucketStore(Store):
         found.sort(key=lambda stored: stored.path)
         return found
 
+    async def folders(self) -> Sequence[str]:
+        """Return the names of the folders directly below the prefix."""
+        with self._explained("list", ""):
+            found = await obstore.list_with_delimiter_async(self._bucket, self._prefix.rstrip("/") or None)
+        cut = len(self._prefix)
+        return sorted(name.rstrip("/")[cut:] for name in found["common_prefixes"])
+
+    async def modified(self, path: str) -> float:
+        """Return when an object was created."""
+        name = self._name(path)
+        with self._explained("look at", path):
+            return (await obstore.head_async(self._bucket, name))["last_modified"].timestamp()
+
     async def publish(self, sources: Sequence[str], target: str) -> None:
         """Copy one source within the bucket, or write the concatenation of several."""
         names = [self._name(source) for source in sources]

@@ -82,6 +82,18 @@ class Store(ABC):
         """
 
     @abstractmethod
+    async def folders(self) -> Sequence[str]:
+        """Return the names of the folders directly below the store's URL, in order, however much is in them."""
+
+    @abstractmethod
+    async def modified(self, path: str) -> float:
+        """Return when an object was created, in seconds since the epoch.
+
+        Raises:
+            ObjectMissing: There is none.
+        """
+
+    @abstractmethod
     async def publish(self, sources: Sequence[str], target: str) -> None:
         """Make `target` hold the concatenation of the sources.
 

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pydantic_core import to_json
 
 from fanout.models import Failure
 
 
-def result_rows(indexes: Sequence[int], outputs: Sequence[bytes], keys: Sequence[str] | None) -> list[bytes]:
-    """Return the rows of items that succeeded.
+def result_rows(
+    indexes: Sequence[int], outputs: Sequence[bytes | None], key_of: Callable[[int], str] | None
+) -> list[bytes]:
+    """Return the rows of the items that have an output, in order.
 
     Args:
         indexes: The index of each item.
-        outputs: Its output as JSON.
-        keys: Its key; None where keys are indexes.
+        outputs: The output of each item as JSON; None or empty where there is none to write.
+        key_of: Returns the key of the item at a position; None where keys are indexes.
     """
-    if keys is None:
+    if key_of is None:
         return [
             b'{"index":%d,"key":"%d","output":%b}\n' % (index, index, output)
             for index, output in zip(indexes, outputs, strict=True)
+            if output
         ]
     return [
-        b'{"index":%d,"key":%b,"output":%b}\n' % (index, to_json(key), output)
-        for index, key, output in zip(indexes, keys, outputs, strict=True)
+        b'{"index":%d,"key":%b,"output":%b}\n' % (indexes[position], to_json(key_of(position)), output)
+        for position, output in enumerate(outputs)
+        if output
     ]
 
 

@@ -75,6 +75,36 @@ async def test_a_run_that_is_canceled_keeps_what_was_committed_and_counts_the_re
         result.raise_for_failures()
 
 
+async def test_a_cancellation_reaches_partitions_that_have_continued_as_new(engine: Engine) -> None:
+    held: set[int] = set()
+
+    @fanout.processor(name="ends_held")
+    async def ends_held(number: int) -> int:
+        if number % 300 >= 200:
+            held.add(number)
+            await asyncio.Event().wait()
+        return number
+
+    async with engine.worker(ends_held) as client:
+        run = await engine.start(
+            client,
+            ends_held,
+            fanout.Range(600),
+            partition_size=300,
+            batch_size=5,
+            batch_concurrency=5,
+            max_concurrency=20,
+            history_limit=100,
+        )
+        await eventually(lambda: {number // 300 for number in held} == {0, 1})
+        await run.cancel()
+        result = await cut_short(run, Status.CANCELED)
+        assert result is not None
+        assert (result.succeeded, result.not_run) == (400, 200)
+        partitions = [node for node in (await engine.histories(run)).walk() if not node.children]
+        assert all(len(node.executions) > 1 for node in partitions)
+
+
 async def test_what_is_cut_off_inside_a_batch_leaves_the_others_of_that_batch_whole(engine: Engine) -> None:
     @fanout.processor(name="evens")
     async def evens(number: int) -> int:

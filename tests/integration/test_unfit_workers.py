@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.integration.engine import Engine, done, published
 from tests.waiting import eventually
 
 ITEMS = 300
-SHAPE = {"batch_size": 10, "max_concurrency": 20, "batch_concurrency": 5}
+SHAPE = {"batch_size": 30, "max_concurrency": 15, "batch_concurrency": 5}
 
 started: set[int] = set()
 
@@ -47,11 +48,23 @@ def none_started() -> None:
     started.clear()
 
 
+async def until(ask: Callable[[], Awaitable[object]]) -> None:
+    """Return once the answer of the server is a true one."""
+    async with asyncio.timeout(20):
+        while not await ask():  # noqa: ASYNC110 - only the server knows
+            await asyncio.sleep(0.02)
+
+
 async def trouble(run: fanout.Run, pattern: str) -> str:
     """Wait until the run says that it is in this trouble."""
-    async with asyncio.timeout(20):
-        while not re.search(pattern, said := await run.trouble() or ""):
-            await asyncio.sleep(0.02)
+    said = ""
+
+    async def matches() -> bool:
+        nonlocal said
+        said = await run.trouble() or ""
+        return re.search(pattern, said) is not None
+
+    await until(matches)
     return said
 
 
@@ -89,8 +102,8 @@ async def test_with_unfit_workers_alone_a_run_waits_visibly_and_goes_on_with_a_f
 ) -> None:
     async with half_done(engine) as run:
         async with unfit(engine, sort, tmp_path_factory.mktemp("elsewhere")):
-            said = await trouble(run, REASONS[sort])
-            assert " ".join(said.split()) in await status(engine, run)
+            await trouble(run, REASONS[sort])
+            assert re.search(REASONS[sort].strip("^$"), await status(engine, run))
             assert (await run.info()).closed is None
         async with engine.worker(step):
             found = await done(run)
@@ -138,13 +151,8 @@ async def test_planning_passes_from_an_unfit_worker_to_a_fit_one(engine: Engine)
     async with engine.worker(other, identity="unfit@host") as client:
         run = await engine.start(client, "step", fanout.Range(10))
         await trouble(run, r"^fanout\.plan is being repeated .*worker unfit@host: no processor 'step'")
-        fit = engine.worker(step)
-        await fit.__aenter__()
-    # The unfit one has left: whoever comes next plans.
-    try:
+    async with engine.worker(step):
         assert (await run.result()).succeeded == 10
-    finally:
-        await fit.__aexit__(None, None, None)
 
 
 # ------------------------------------------------------------------------------------------ what is waited for
@@ -167,13 +175,7 @@ async def busy() -> None:
 class OneActivity:
     @workflow.run
     async def run(self, name: str) -> None:
-        await workflow.execute_activity(name, schedule_to_close_timeout=fanout_timeout())
-
-
-def fanout_timeout() -> Any:
-    from datetime import timedelta
-
-    return timedelta(seconds=60)
+        await workflow.execute_activity(name, schedule_to_close_timeout=timedelta(seconds=60))
 
 
 async def test_what_a_batch_waits_for_is_told_from_its_heartbeats(client: Client, task_queue: str) -> None:
@@ -187,16 +189,13 @@ async def test_what_a_batch_waits_for_is_told_from_its_heartbeats(client: Client
             for name in ("fanout:store", "fanout:busy")
         }
 
-        async def said(name: str) -> str | None:
-            return await find_trouble(client, handles[name].id)
-
-        async with asyncio.timeout(20):
-            while not (found := await said("fanout:store")):
-                await asyncio.sleep(0.02)
-            while not await heartbeats(handles["fanout:busy"]):
-                await asyncio.sleep(0.02)
-        assert found == "fanout:store waits for the store: no space left on device; free some space"
-        assert await said("fanout:busy") is None
+        store, busy_one = handles.values()
+        await until(lambda: find_trouble(client, store.id))
+        assert await find_trouble(client, store.id) == (
+            "fanout:store waits for the store: no space left on device; free some space"
+        )
+        await until(lambda: heartbeats(busy_one))
+        assert await find_trouble(client, busy_one.id) is None
         for handle in handles.values():
             await handle.terminate()
 

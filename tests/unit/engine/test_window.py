@@ -7,7 +7,6 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -16,11 +15,12 @@ import fanout
 from fanout.children.async_window import AsyncWindow
 from fanout.children.book import Book
 from fanout.children.thread_window import ThreadWindow
-from fanout.children.window import Window
+from fanout.children.window import SlotWindow
 from fanout.options import Options
 from fanout.readers.range import Numbered
 from fanout.storage import tiling
 from fanout.storage.rests import Items, ranges
+from fanout.threads import Threads
 from tests.waiting import eventually
 
 KINDS = ["async", "thread"]
@@ -48,7 +48,7 @@ class Case:
         """Items with an outcome."""
         return len(self.book) - len(self.book.unsettled())
 
-    def window(self, act: Callable[[int], Any]) -> Window:
+    def window(self, act: Callable[[int], Any]) -> SlotWindow:
         """Return the window: `act` is called by each item, and may return seconds to wait."""
 
         def begin() -> None:
@@ -104,7 +104,7 @@ class Case:
             limit=self.limit,
             deadline=self.deadline,
             context=context,
-            pool=ThreadPoolExecutor(self.limit),
+            pool=Threads(self.limit),
         )
 
 

@@ -38,6 +38,12 @@ class FaultyStore(Store):
     async def list(self, prefix: str = "") -> Objects:
         return await self._pass("list", prefix, lambda: self.inner.list(prefix))
 
+    async def folders(self) -> Sequence[str]:
+        return await self._pass("folders", "", self.inner.folders)
+
+    async def modified(self, path: str) -> float:
+        return await self._pass("modified", path, lambda: self.inner.modified(path))
+
     async def publish(self, sources: Sequence[str], target: str) -> None:
         await self._pass("publish", target, lambda: self.inner.publish(sources, target))
 

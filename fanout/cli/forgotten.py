@@ -1,0 +1,75 @@
+"""What `status` says of a run that Temporal has forgotten: what stands in its output."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from fanout.cli import exits, say
+from fanout.cli.outcome import style_of
+
+NOTE = "Temporal has forgotten this run (retention); this is from its output"
+
+
+async def describe_forgotten(run: str, output: str, *, as_json: bool) -> int:
+    """Print what a run did, by its manifest; by its commits where it was ended without one."""
+    from fanout.storage.markers import load_run
+    from fanout.storage.reading import committed, load_manifest
+    from fanout.storage.stores import open_store
+
+    store = open_store(output)
+    record, manifest = await load_run(store, None), await load_manifest(store)
+    ended = None if manifest is None else manifest.written
+    numbers: dict[str, Any]
+    if manifest is not None:
+        found = asdict(manifest.result)
+        numbers = {
+            name: found[name] for name in ("status", "items", "succeeded", "failed", "not_run", "seconds")
+        }
+    else:
+        totals = await committed(store)
+        numbers = {"status": None, "succeeded": totals.succeeded, "failed": totals.failed}
+    if as_json:
+        say.data(
+            {
+                "id": run,
+                "processor": record.processor,
+                **numbers,
+                "ended": ended,
+                "output": output,
+                "forgotten": True,
+            }
+        )
+        return exits.SUCCEEDED
+    _print(run, record.processor, output, numbers, ended)
+    return exits.SUCCEEDED
+
+
+def _print(run: str, processor: str, output: str, numbers: dict[str, Any], ended: str | None) -> None:
+    from rich.text import Text
+
+    from fanout.observability.drawing import clock
+    from fanout.storage.roots import display
+
+    status = numbers["status"]
+    rows: list[tuple[str, object]] = [
+        ("run", run),
+        (
+            "status",
+            Text(status, style=style_of(status)) if status else "unknown: it ended without a manifest",
+        ),
+        ("processor", processor),
+    ]
+    if "items" in numbers:
+        rows.append(("items", f"{numbers['items']:,}"))
+    rows += [
+        ("succeeded", f"{numbers['succeeded']:,}"),
+        ("failed", Text(f"{numbers['failed']:,}", style="red" if numbers["failed"] else "")),
+    ]
+    if numbers.get("not_run"):
+        rows.append(("not run", f"{numbers['not_run']:,}"))
+    if ended:
+        rows.append(("ended", f"{ended}, {clock(numbers['seconds'])} long"))
+    rows.append(("output", display(output)))
+    say.pairs(rows)
+    say.note(NOTE, style="yellow")

@@ -1,0 +1,135 @@
+"""The scenes of the scenarios, what stands in their way, and the report at the end."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import TestServer
+from tests.faults import report
+from tests.faults.report import Line
+from tests.faults.scale import Scale, chosen, dice, seed
+from tests.faults.scene import Scene, scene
+from tests.faults.server import MortalServer
+from tests.faults.toxiproxy import Toxiproxy
+
+LINES = pytest.StashKey[list[Line]]()
+UNDISTURBED = pytest.StashKey[dict[str, float]]()
+PROCESSES = 3
+"""Worker processes of a scenario."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give scenarios the time that their scale needs."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(chosen().within + 120))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Tell the scenario's line in the report how it ended."""
+    made = yield
+    if made.when == "call":
+        for line in item.config.stash.get(LINES, []):
+            if line.scenario == _name(item):
+                line.passed = made.passed
+    return made
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the report, and keep it."""
+    lines = config.stash.get(LINES, [])
+    if lines:
+        path = report.save(lines, chosen().name, seed())
+        terminalreporter.section(f"faults, {chosen().name} form, seed {seed()} ({path})")
+        terminalreporter.write("\n".join(report.table(lines)) + "\n")
+
+
+def _name(item: pytest.Item) -> str:
+    return item.name.removeprefix("test_").replace("_", " ")
+
+
+@pytest.fixture(scope="session")
+def scale() -> Scale:
+    """How large the scenarios are."""
+    return chosen()
+
+
+@pytest.fixture
+def queue() -> str:
+    """A short name of the scenario's own: its task queue, and the id of its run."""
+    return f"faults-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def line(request: pytest.FixtureRequest) -> Line:
+    """The scenario's line in the report."""
+    made = Line(_name(request.node))
+    request.config.stash.setdefault(LINES, []).append(made)
+    return made
+
+
+@pytest.fixture
+def undisturbed(request: pytest.FixtureRequest, dev_server: TestServer, tmp_path: Path) -> Callable[..., Any]:
+    """Measures the same job with nothing in its way, once for each sort of job."""
+
+    async def measure(sort: str, scale: Scale, **more: Any) -> float:
+        known = request.config.stash.setdefault(UNDISTURBED, {})
+        if sort not in known:
+            folder = tmp_path / f"undisturbed-{re.sub(r'[^a-z]+', '-', sort)}"
+            name = f"undisturbed-{uuid.uuid4().hex[:8]}"
+            environment = more.pop("environment", {})
+            async with scene(scale, dice(sort), folder, name, dev_server.address, Line(""), **more) as made:
+                made.fleet.environment |= environment
+                await made.fleet.start(PROCESSES)
+                began = time.monotonic()
+                await made.finish(await made.start())
+                known[sort] = time.monotonic() - began
+        return known[sort]
+
+    return measure
+
+
+@pytest.fixture
+async def arena(
+    request: pytest.FixtureRequest,
+    scale: Scale,
+    dev_server: TestServer,
+    queue: str,
+    tmp_path: Path,
+    line: Line,
+    undisturbed: Callable[..., Any],
+) -> AsyncIterator[Scene]:
+    """The scene of a scenario on the server of all tests, with its output in a folder."""
+    line.undisturbed = await undisturbed("local", scale)
+    async with scene(scale, dice(line.scenario), tmp_path, queue, dev_server.address, line) as made:
+        yield made
+
+
+@pytest.fixture
+async def mortal_server(tmp_path: Path) -> AsyncIterator[MortalServer]:
+    """A Temporal server of the scenario's own."""
+    # It deletes what it is told to once this interval is over, which is half a minute by default.
+    soon = {f"history.{queue}ProcessorUpdateAckInterval": "1s" for queue in ("transfer", "visibility")}
+    server = MortalServer(tmp_path, soon)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def toxiproxy(tmp_path: Path) -> AsyncIterator[Toxiproxy]:
+    """A Toxiproxy of the scenario's own."""
+    proxy = Toxiproxy(tmp_path / "toxiproxy.log")
+    try:
+        await proxy.ready()
+        yield proxy
+    finally:
+        proxy.stop()
