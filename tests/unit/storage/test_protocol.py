@@ -20,11 +20,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from fanout.children import execution
 from fanout.storage import merging, once, parts, publications
 from fanout.storage.records import Publication
 from fanout.storage.stores import Store, open_store
 from tests.unit.storage.conftest import BUCKET, memory_store
+from tests.unit.storage.executor import Executor
 from tests.unit.storage.faulty import FaultyStore
+from tests.unit.storage.real_executor import RealExecutor
 from tests.unit.storage.stepping import FAULTS, NONE
 from tests.unit.storage.world import ORDINARY, Chances, Violation, World
 
@@ -61,6 +64,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     broken = ""
     chances = ORDINARY
+    executor: type[Executor] | type[RealExecutor] = Executor
     fewest = 1
     where = "memory"
     schedules = 0
@@ -71,7 +75,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         store = new_store(self.where)
         if self.broken == "create only if absent":
             store = OverwritingStore(store)
-        self.world = World(store, self.fewest + items, seed, self.broken, self.chances)
+        self.world = World(store, self.fewest + items, seed, self.broken, self.chances, self.executor)
         self.wait(self.world.plan_on())
 
     @precondition(lambda self: self.world.processes)
@@ -136,6 +140,7 @@ def new_store(where: str) -> Store:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces of a few rows are large here: what they become is part of the schedules."""
     monkeypatch.setattr(once, "PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(execution, "_FIRST_PAUSE", 0.0)
     monkeypatch.setattr(parts, "PART_BYTES", 130)
     monkeypatch.setattr(parts, "SMALL_BYTES", 60)
     monkeypatch.setattr(merging, "BLOCK_BYTES", 50)
@@ -149,14 +154,15 @@ def machine(**changes: object) -> type[ProtocolMachine]:
     return type("Machine", (ProtocolMachine,), {"schedules": 0, **changes})
 
 
-@pytest.mark.parametrize(("where", "examples"), [("memory", 60), ("local", 20), ("s3", 2)])
+@pytest.mark.parametrize("executor", [Executor, RealExecutor])
+@pytest.mark.parametrize(("where", "examples"), [("memory", 40), ("local", 15), ("s3", 2)])
 @pytest.mark.timeout(0 if THOROUGH else 120)
 def test_every_item_has_one_outcome_in_every_schedule(
-    where: str, examples: int, tmp_path: Path, request: pytest.FixtureRequest
+    where: str, examples: int, executor: type[Any], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     if where == "s3":
         request.getfixturevalue("s3_server")
-    kind = machine(where=str(tmp_path) if where == "local" else where)
+    kind = machine(executor=executor, where=str(tmp_path) if where == "local" else where)
     options = settings(
         max_examples=examples * 100 if THOROUGH else examples,
         stateful_step_count=40,

@@ -19,6 +19,7 @@ from fanout.storage.stores import Store
 from tests.unit.storage import outputs
 from tests.unit.storage.executor import Batch, Executor
 from tests.unit.storage.outputs import NONCE
+from tests.unit.storage.real_executor import RealExecutor
 from tests.unit.storage.stepping import FAULTS, NONE, Process
 
 MOST_STEPS = 4000
@@ -94,16 +95,24 @@ class World:
         seed: Decides what its executions do.
         broken: The mechanism that is left out.
         chances: What befalls it, and how often.
+        executor: What runs its batches.
     """
 
     def __init__(
-        self, store: Store, items: int, seed: int, broken: str = "", chances: Chances = ORDINARY
+        self,
+        store: Store,
+        items: int,
+        seed: int,
+        broken: str = "",
+        chances: Chances = ORDINARY,
+        executor: type[Executor] | type[RealExecutor] = Executor,
     ) -> None:
         self.store = store
         self.items = items
         self.chance = random.Random(seed)
         self.broken = broken
         self.chances = chances
+        self.executor = executor
         self.plan = Plan(todo=[[0, items]])
         self.past: list[Plan] = []
         self.current: dict[str, Current] = {}
@@ -156,7 +165,7 @@ class World:
 
             def work(store: Store) -> Awaitable[Commit]:
                 chance = random.Random(seed)
-                one = Executor(store, batch, chance, attempt, self.broken, self.chances.checkpoint)
+                one = self.executor(store, batch, chance, attempt, self.broken, self.chances.checkpoint)
                 return one.seal() if sealing else one.run()
 
         process = Process(f"{key} #{attempt}{' seal' if sealing else ''}", self.store, work)
