@@ -45,7 +45,7 @@ class Options:
         retry_maximum: Longest backoff in seconds.
         non_retryable: Names of error types that fail an item at once.
         timeout: Seconds that one attempt of one item may take; None for no bound. A thread that is timed out cannot be
-            ended: it runs on, uncounted.
+            ended: it runs on, and another takes its place.
         heartbeat_timeout: Seconds without a sign of life after which a batch is given to another worker, at least 1.
     """
 

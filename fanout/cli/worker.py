@@ -187,25 +187,29 @@ async def _poll(
     """Run a worker for each queue, one after the other until all poll, then all until `stop`."""
     from fanout.worker import run_worker
 
-    async with asyncio.TaskGroup() as group:
-        for queue in queues:
-            polls = asyncio.Event()
-            task = group.create_task(
-                run_worker(
-                    client,
-                    queue,
-                    stop=stop,
-                    shutdown_timeout=shutdown_timeout,
-                    max_batches=max_batches,
-                    ready=polls.set,
+    try:
+        async with asyncio.TaskGroup() as group:
+            for queue in queues:
+                polls = asyncio.Event()
+                task = group.create_task(
+                    run_worker(
+                        client,
+                        queue,
+                        stop=stop,
+                        shutdown_timeout=shutdown_timeout,
+                        max_batches=max_batches,
+                        ready=polls.set,
+                    )
                 )
-            )
-            polling = asyncio.ensure_future(polls.wait())
-            await asyncio.wait({task, polling}, return_when=asyncio.FIRST_COMPLETED)
-            polling.cancel()
-            if not polls.is_set():
-                return  # told to stop before it polled; an error is the group's to raise
-        ready()
+                polling = asyncio.ensure_future(polls.wait())
+                await asyncio.wait({task, polling}, return_when=asyncio.FIRST_COMPLETED)
+                polling.cancel()
+                if not polls.is_set():
+                    return  # told to stop before it polled; an error is the group's to raise
+            ready()
+    except ExceptionGroup as errors:
+        # The first is the one that ended the others.
+        raise errors.exceptions[0] from None
 
 
 @contextlib.asynccontextmanager

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.acceptance.conftest import Project, wait_for
+from tests.processes import is_alive
 
 
 def lines(project: Project, process: Any) -> list[dict[str, Any]]:
@@ -37,11 +36,14 @@ def test_a_signal_ends_a_worker_gracefully(project: Project, number: signal.Sign
     assert project.log(process).count('"worker stopped"') == int(processes)
 
 
-def test_a_killed_process_is_replaced(project: Project, run_id: str) -> None:
-    process = project.worker("--processes", "2")
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_killed_process_is_replaced(project: Project, run_id: str, processes: int) -> None:
+    process = project.worker("--processes", str(processes))
     victim = next(line["pid"] for line in lines(project, process) if line["event"] == "worker ready")
     os.kill(victim, signal.SIGKILL)
-    wait_for(lambda: project.log(process).count('"worker ready"') == 3, lambda: project.log(process))
+    wait_for(
+        lambda: project.log(process).count('"worker ready"') == processes + 1, lambda: project.log(process)
+    )
     assert "killed by SIGKILL" in project.log(process)
     assert project.fanout("run", "jobs:double", "100", "--id", run_id).returncode == 0
 
@@ -55,12 +57,46 @@ def test_processes_end_when_their_supervisor_is_killed(project: Project) -> None
     wait_for(lambda: not any(is_alive(child) for child in children))
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        # An orphan that has ended may stay a zombie where nobody reaps.
-        return re.sub(r".*\) ", "", Path(f"/proc/{pid}/stat").read_text())[0] != "Z"
-    except FileNotFoundError:
-        return False
+HANGING = """
+import threading
+from pathlib import Path
+import fanout
+
+@fanout.processor(timeout=None)
+def hangs(n: int) -> int:
+    Path(f"begun-{n}").touch()
+    threading.Event().wait()
+    return n
+
+@fanout.processor(timeout=0.2, retries=0)
+def overdue(n: int) -> int:
+    if n < 3:
+        threading.Event().wait()
+    return n
+"""
+
+
+def test_a_worker_whose_threads_hang_ends_within_its_grace(project: Project, run_id: str) -> None:
+    (project.folder / "jobs.py").write_text(HANGING)
+    process = project.worker("--shutdown-timeout", "1")
+    assert project.fanout("run", "jobs:hangs", "1", "--id", run_id, "--detach").returncode == 0
+    wait_for((project.folder / "begun-0").exists, lambda: project.log(process))
+    [ready] = [line for line in lines(project, process) if line["event"] == "worker ready"]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+    assert '"worker stopped"' in project.log(process)
+    assert not is_alive(ready["pid"])
+    assert project.fanout("terminate", run_id, "--yes").returncode == 0
+
+
+def test_a_worker_that_is_exhausted_by_threads_that_hang_is_replaced(project: Project, run_id: str) -> None:
+    (project.folder / "jobs.py").write_text(HANGING)
+    process = project.worker("--threads", "1", "--shutdown-timeout", "2")
+    done = project.fanout("run", "jobs:overdue", "20", "--id", run_id, "--json")
+    assert done.returncode == 3, done.stderr
+    assert json.loads(done.stdout)["succeeded"] == 17
+    wait_for(lambda: "starting another" in project.log(process), lambda: project.log(process))
+    assert "threads hang after their items were timed out (2 in overdue)" in project.log(process)
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
