@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fanout.children.budget import INFLIGHT_BYTES
 from fanout.cli import exits
 from fanout.cli.connection import Connection
 from fanout.cli.flags import command
@@ -53,6 +54,16 @@ async def worker(
         int | None,
         typer.Option(min=1, envvar="FANOUT_MAX_BATCHES", help="Batches that a process runs at once."),
     ] = None,
+    max_inflight_bytes: Annotated[
+        int,
+        typer.Option(
+            "--max-inflight-bytes",
+            parser=parse_size,
+            metavar="SIZE",
+            envvar="FANOUT_MAX_INFLIGHT_BYTES",
+            help="Items and results that all batches of a process hold at once, such as 512MiB.",
+        ),
+    ] = INFLIGHT_BYTES,
     shutdown_timeout: Annotated[
         float,
         typer.Option(
@@ -94,6 +105,7 @@ async def worker(
                 task_queue=task_queue,
                 threads=threads,
                 max_batches=max_batches,
+                max_inflight_bytes=max_inflight_bytes,
                 shutdown_timeout=shutdown_timeout,
                 store=store,
                 allow_root=allow_root,
@@ -105,7 +117,12 @@ async def worker(
     processors = load_processors(modules)
     queues = queues_of(processors, task_queue)
     plugin = Plugin(
-        processors, store=store, allowed_roots=local_roots(allow_root), threads=threads, watchdog=True
+        processors,
+        store=store,
+        allowed_roots=local_roots(allow_root),
+        threads=threads,
+        max_inflight_bytes=max_inflight_bytes,
+        watchdog=True,
     )
     stop = asyncio.Event()
 
@@ -140,6 +157,23 @@ async def worker(
     return exits.SUCCEEDED
 
 
+def parse_size(text: str) -> int:
+    """Return the bytes that a size such as `512MiB` says.
+
+    Raises:
+        typer.BadParameter: It is no size, or none at all.
+    """
+    from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    try:
+        size = int(TypeAdapter(ByteSize).validate_python(text))
+    except ValidationError:
+        size = 0
+    if size < 1:
+        raise typer.BadParameter(f"{text!r} is no size: say it as 256MiB, 1GiB or a number of bytes")
+    return size
+
+
 def queues_of(processors: Sequence[Processor[..., Any]], asked: str | None) -> list[str]:
     """Return the queues to poll: the one asked for, else those that runs of these processors use by default."""
     if asked:
@@ -155,6 +189,7 @@ def worker_command(
     task_queue: str | None = None,
     threads: int = 128,
     max_batches: int | None = None,
+    max_inflight_bytes: int = INFLIGHT_BYTES,
     shutdown_timeout: float = 60.0,
     store: str | None = None,
     allow_root: Sequence[str] | None = None,
@@ -162,6 +197,7 @@ def worker_command(
 ) -> list[str]:
     """Return the command line of one supervised worker process."""
     line = [sys.executable, "-m", "fanout.cli", "worker", *modules, "--processes", "1", "--supervised"]
+    line += ["--max-inflight-bytes", str(max_inflight_bytes)]
     line += ["--threads", str(threads), "--shutdown-timeout", str(shutdown_timeout), "--log-level", log_level]
     for flag, value in (("--task-queue", task_queue), ("--max-batches", max_batches), ("--store", store)):
         line += [] if value is None else [flag, str(value)]
