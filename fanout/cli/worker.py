@@ -16,7 +16,7 @@ import typer
 from fanout.children.budget import INFLIGHT_BYTES
 from fanout.cli import exits
 from fanout.cli.connection import Connection
-from fanout.cli.flags import command
+from fanout.cli.flags import command, parse_size
 from fanout.errors import NoServer
 
 if TYPE_CHECKING:
@@ -155,23 +155,6 @@ async def worker(
                 )
     log.info("worker stopped")
     return exits.SUCCEEDED
-
-
-def parse_size(text: str) -> int:
-    """Return the bytes that a size such as `512MiB` says.
-
-    Raises:
-        typer.BadParameter: It is no size, or none at all.
-    """
-    from pydantic import ByteSize, TypeAdapter, ValidationError
-
-    try:
-        size = int(TypeAdapter(ByteSize).validate_python(text))
-    except ValidationError:
-        size = 0
-    if size < 1:
-        raise typer.BadParameter(f"{text!r} is no size: say it as 256MiB, 1GiB or a number of bytes")
-    return size
 
 
 def queues_of(processors: Sequence[Processor[..., Any]], asked: str | None) -> list[str]:
