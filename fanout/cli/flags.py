@@ -142,3 +142,20 @@ async def _until_signal(work: Work) -> int | None:
         if told:
             return exits.DETACHED
         raise
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that a size such as `512MiB` says.
+
+    Raises:
+        typer.BadParameter: It is no size, or none at all.
+    """
+    from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    try:
+        size = int(TypeAdapter(ByteSize).validate_python(text))
+    except ValidationError:
+        size = 0
+    if size < 1:
+        raise typer.BadParameter(f"{text!r} is no size: say it as 256MiB, 1GiB or a number of bytes")
+    return size

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fanout.children.budget import INFLIGHT_BYTES
 from fanout.cli import exits
 from fanout.cli.connection import Connection
-from fanout.cli.flags import command
+from fanout.cli.flags import command, parse_size
 from fanout.errors import NoServer
 
 if TYPE_CHECKING:
@@ -53,6 +54,16 @@ async def worker(
         int | None,
         typer.Option(min=1, envvar="FANOUT_MAX_BATCHES", help="Batches that a process runs at once."),
     ] = None,
+    max_inflight_bytes: Annotated[
+        int,
+        typer.Option(
+            "--max-inflight-bytes",
+            parser=parse_size,
+            metavar="SIZE",
+            envvar="FANOUT_MAX_INFLIGHT_BYTES",
+            help="Items and results that all batches of a process hold at once, such as 512MiB.",
+        ),
+    ] = INFLIGHT_BYTES,
     shutdown_timeout: Annotated[
         float,
         typer.Option(
@@ -94,6 +105,7 @@ async def worker(
                 task_queue=task_queue,
                 threads=threads,
                 max_batches=max_batches,
+                max_inflight_bytes=max_inflight_bytes,
                 shutdown_timeout=shutdown_timeout,
                 store=store,
                 allow_root=allow_root,
@@ -105,7 +117,12 @@ async def worker(
     processors = load_processors(modules)
     queues = queues_of(processors, task_queue)
     plugin = Plugin(
-        processors, store=store, allowed_roots=local_roots(allow_root), threads=threads, watchdog=True
+        processors,
+        store=store,
+        allowed_roots=local_roots(allow_root),
+        threads=threads,
+        max_inflight_bytes=max_inflight_bytes,
+        watchdog=True,
     )
     stop = asyncio.Event()
 
@@ -155,6 +172,7 @@ def worker_command(
     task_queue: str | None = None,
     threads: int = 128,
     max_batches: int | None = None,
+    max_inflight_bytes: int = INFLIGHT_BYTES,
     shutdown_timeout: float = 60.0,
     store: str | None = None,
     allow_root: Sequence[str] | None = None,
@@ -162,6 +180,7 @@ def worker_command(
 ) -> list[str]:
     """Return the command line of one supervised worker process."""
     line = [sys.executable, "-m", "fanout.cli", "worker", *modules, "--processes", "1", "--supervised"]
+    line += ["--max-inflight-bytes", str(max_inflight_bytes)]
     line += ["--threads", str(threads), "--shutdown-timeout", str(shutdown_timeout), "--log-level", log_level]
     for flag, value in (("--task-queue", task_queue), ("--max-batches", max_batches), ("--store", store)):
         line += [] if value is None else [flag, str(value)]

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from temporalio import workflow
+from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, is_cancelled_exception
 from temporalio.workflow import ChildWorkflowHandle
 
@@ -123,6 +124,8 @@ class Branch:
                     concurrency=share,
                 ),
                 id=child_id,
+                # The children of a root that was reset run on, or still end: they make way for those planned anew.
+                id_reuse_policy=WorkflowIDReusePolicy.TERMINATE_IF_RUNNING,
                 result_type=BranchOutput,
                 static_summary=f"{noun} {number:,}: items {span.start:,}–{span.end - 1:,}",
                 static_details=f"{span.count:,} items of run `{self.run_ref.run_id}`, at most {share:,} in flight",

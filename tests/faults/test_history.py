@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import uuid
+from collections.abc import Callable, Sequence
 
 import pytest
 from temporalio.api.common.v1 import WorkflowExecution
@@ -26,8 +26,14 @@ from tests.faults.scene import Scene, continued, until
 from tests.faults.server import MortalServer
 
 
-async def reset(client: Client, workflow_id: str, dice: random.Random) -> None:
-    """Reset a workflow to a moment of its present execution, as Temporal Web does."""
+async def reset(client: Client, workflow_id: str, choose: Callable[[Sequence[int]], int]) -> None:
+    """Reset a workflow to a moment of its present execution, as Temporal Web does.
+
+    Args:
+        client: Of the server.
+        workflow_id: Of the workflow.
+        choose: Chooses from the events to which it can be reset, in order.
+    """
     handle = client.get_workflow_handle(workflow_id)
     await until(lambda: completed_decisions(client, workflow_id))
     moments = await completed_decisions(client, workflow_id)
@@ -38,7 +44,7 @@ async def reset(client: Client, workflow_id: str, dice: random.Random) -> None:
                 workflow_id=workflow_id, run_id=(await handle.describe()).run_id
             ),
             reason="to see what happens",
-            workflow_task_finish_event_id=dice.choice(moments),
+            workflow_task_finish_event_id=choose(moments),
             request_id=uuid.uuid4().hex,
         )
     )
@@ -79,9 +85,12 @@ async def finish_after_reset(arena: Scene) -> None:
 async def test_the_root_is_reset_in_the_middle(arena: Scene) -> None:
     await arena.fleet.start(PROCESSES)
     run = await arena.start()
-    await arena.reached(0.4)
-    await reset(run.client, run.id, arena.dice)
-    arena.line.faults += 1
+    await arena.reached(0.2)
+    # To where its partitions live already, and to where it has yet to start them.
+    await reset(run.client, run.id, max)
+    await arena.reached(0.5)
+    await reset(run.client, run.id, min)
+    arena.line.faults += 2
     await finish_after_reset(arena)
 
 
@@ -89,7 +98,7 @@ async def test_a_partition_is_reset_in_the_middle(arena: Scene) -> None:
     await arena.fleet.start(PROCESSES)
     run = await arena.start()
     await arena.reached(0.4)
-    await reset(run.client, next(iter(arena.partitions())), arena.dice)
+    await reset(run.client, next(iter(arena.partitions())), arena.dice.choice)
     arena.line.faults += 1
     await finish_after_reset(arena)
 

@@ -45,16 +45,24 @@ class Executor:
         chance: Decides what happens to items, and when it checkpoints.
         attempt: From 1.
         broken: The mechanism that it does without.
+        checkpoint: How often it stores one.
     """
 
     def __init__(
-        self, store: Store, batch: Batch, chance: random.Random, attempt: int = 1, broken: str = ""
+        self,
+        store: Store,
+        batch: Batch,
+        chance: random.Random,
+        attempt: int = 1,
+        broken: str = "",
+        checkpoint: float = 0.6,
     ) -> None:
         self._store = store
         self._batch = batch
         self._chance = chance
         self._attempt = attempt
         self._broken = broken
+        self._often = checkpoint
         self._own: list[DataObject] = []
         self._unwritten: list[tuple[str, list[bytes]]] = []
         self._saved = 0
@@ -69,7 +77,7 @@ class Executor:
             await self._resume()
         while self._left and self._chance.random() < 0.8:
             await self._settle(self._some())
-            if self._chance.random() < 0.6:
+            if self._chance.random() < self._often:
                 await self._checkpoint()
         if self._left and self._chance.random() < 0.5:
             await self._settle(list(self._left))

@@ -19,11 +19,30 @@ from fanout.storage.stores import Store
 from tests.unit.storage import outputs
 from tests.unit.storage.executor import Batch, Executor
 from tests.unit.storage.outputs import NONCE
+from tests.unit.storage.real_executor import RealExecutor
 from tests.unit.storage.stepping import FAULTS, NONE, Process
 
 MOST_STEPS = 4000
 CHAOS_STEPS = 150
 ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Chances:
+    """How often something befalls the run, of its steps; and how often an execution stores a checkpoint.
+
+    A late reset is one while the run is published.
+    """
+
+    die: float = 0.03
+    time_out: float = 0.05
+    reset: float = 0.02
+    late_reset: float = 0.02
+    fault: float = 0.15
+    checkpoint: float = 0.6
+
+
+ORDINARY = Chances()
 
 
 class Violation(AssertionError):
@@ -75,13 +94,25 @@ class World:
         items: How many items it has.
         seed: Decides what its executions do.
         broken: The mechanism that is left out.
+        chances: What befalls it, and how often.
+        executor: What runs its batches.
     """
 
-    def __init__(self, store: Store, items: int, seed: int, broken: str = "") -> None:
+    def __init__(
+        self,
+        store: Store,
+        items: int,
+        seed: int,
+        broken: str = "",
+        chances: Chances = ORDINARY,
+        executor: type[Executor] | type[RealExecutor] = Executor,
+    ) -> None:
         self.store = store
         self.items = items
         self.chance = random.Random(seed)
         self.broken = broken
+        self.chances = chances
+        self.executor = executor
         self.plan = Plan(todo=[[0, items]])
         self.past: list[Plan] = []
         self.current: dict[str, Current] = {}
@@ -133,7 +164,8 @@ class World:
             batch = self.plan.pending[key]
 
             def work(store: Store) -> Awaitable[Commit]:
-                one = Executor(store, batch, random.Random(seed), attempt, self.broken)
+                chance = random.Random(seed)
+                one = self.executor(store, batch, chance, attempt, self.broken, self.chances.checkpoint)
                 return one.seal() if sealing else one.run()
 
         process = Process(f"{key} #{attempt}{' seal' if sealing else ''}", self.store, work)
@@ -256,22 +288,23 @@ class World:
         for number in range(MOST_STEPS):
             if not self.processes:
                 break
-            await self._something(1.0 if number < CHAOS_STEPS else 0.0)
+            await self._something(chaos=number < CHAOS_STEPS)
         else:
             self.fail(f"the run does not end: {[process.name for process in self.processes]}")
         await self.check_end()
 
-    async def _something(self, chaos: float) -> None:
+    async def _something(self, *, chaos: bool) -> None:
         process = self.chance.choice(self.processes)
-        dice = self.chance.random() / chaos if chaos else 1.0
-        if dice < 0.03:
+        dice = self.chance.random() if chaos else 1.0
+        chances = self.chances
+        if dice < (limit := chances.die):
             await self.die(process)
-        elif dice < 0.08:
+        elif dice < (limit := limit + chances.time_out):
             await self.time_out(process)
-        elif dice < 0.10 and not self.over:
+        elif dice < (limit := limit + (chances.late_reset if "publish" in self.current else chances.reset)):
             await self.reset(self.chance.randint(0, 5))
         else:
-            fault = self.chance.choice(FAULTS) if dice < 0.25 else NONE
+            fault = self.chance.choice(FAULTS) if dice < limit + chances.fault else NONE
             await self.step(process, fault)
 
     async def close(self) -> None:
