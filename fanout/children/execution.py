@@ -138,7 +138,9 @@ class Execution:
 
     async def _decide(self, left: Sequence[Items]) -> Commit:
         more, handed_back = rests.divide(left, time.time())
-        self._done = replace(self._done, more=more, rests=handed_back, seconds=self._seconds())
+        self._done = replace(
+            self._done, more=more, rests=handed_back, seconds=self._seconds(), written=time.time()
+        )
         standing, won = await self._patiently(lambda: commits.create(self._store, self._done))
         if not won:
             await self._tidy(lambda: commits.discard(self._store, self._own, standing))

@@ -60,9 +60,9 @@ class Partition:
             began=workflow.time(),
         )
         self._work = Work(self._state.todo, self._state.waiting)
-        self._keys = {planner: list(span) for planner, span in self._state.keys.items()}
         # A workflow that is reset plans its batches anew, under keys that its old ones do not have.
         self._planner = workflow.info().run_id[:8]
+        self._keys = _keys_of(self._state, self._planner)
         self._sequence = self._state.sequence
         self._size = self._state.size
         self._pace = self._state.pace
@@ -219,7 +219,7 @@ class Partition:
 
     def _settle(self, key: str, output: BatchOutput) -> None:
         planner, number = planned(key)
-        first, end = self._keys.get(planner, (number, number))
+        first, end = self._keys.setdefault(planner, [number, number])
         self._keys[planner] = [min(first, number), max(end, number + 1)]
         self._totals += output.totals
         workflow.set_current_details(self._details())
@@ -307,3 +307,12 @@ class Partition:
         # Histories of earlier versions hold none.
         if published is not None:
             self._totals, self._not_run = published.totals, published.not_run
+
+
+def _keys_of(state: PartitionState, planner: str) -> dict[str, list[int]]:
+    """Return the keys that count so far, and those to come: none of this planner's yet."""
+    keys = {known: list(span) for known, span in state.keys.items()}
+    if state.sequence and not keys:
+        # Carried over by a version whose keys named no planner.
+        keys[""] = [0, state.sequence]
+    return {**keys, planner: [state.sequence, state.sequence]}

@@ -99,6 +99,28 @@ async def load(store: Store, nonce: str, paths: Sequence[str]) -> list[Commit]:
     return await each(read, paths, _READS)
 
 
+def of_latest_plan(found: Sequence[Commit]) -> list[Commit]:
+    """Return the commits of a live partition that count, as far as they themselves can say.
+
+    Where its workflow was reset, items may have been planned twice: the commits of the later plan come before those of
+    earlier ones that settle any of its items. What counts in the end, its publication says.
+    """
+    began: dict[str, float] = {}
+    for commit in found:
+        planner = planned(commit.key)[0]
+        began[planner] = min(commit.written, began.get(planner, commit.written))
+    if len(began) < 2:
+        return list(found)
+    kept: list[Commit] = []
+    settled: list[Range] = []
+    for commit in sorted(found, key=lambda one: -began[planned(one.key)[0]]):
+        own = outcomes(commit)
+        if not any(tiling.clip(settled, start, start + count) for start, count in own):
+            kept.append(commit)
+            settled += own
+    return sorted(kept, key=lambda one: one.key)
+
+
 def outcomes(commit: Commit) -> list[Range]:
     """Return the ranges of items that have their outcome in a commit, in order.
 

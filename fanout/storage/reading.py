@@ -92,7 +92,7 @@ async def committed(store: Store) -> Totals:
     async def count(view: View) -> Totals:
         if view.roll_up is not None:
             return (await roll_ups.load(store, nonce, view.roll_up)).totals
-        return sum_up(await commits.load(store, nonce, view.commits))
+        return sum_up(commits.of_latest_plan(await commits.load(store, nonce, view.commits)))
 
     return sum([await count(view) for view in await views.look(store)], Totals())
 

@@ -98,6 +98,7 @@ class Commit:
         seconds: How long the batch ran.
         worker: Identity of the worker.
         version: The processor's version.
+        written: When it was written, in seconds since the epoch.
     """
 
     nonce: str
@@ -116,6 +117,7 @@ class Commit:
     seconds: float = 0.0
     worker: str = ""
     version: str = ""
+    written: float = 0.0
 
     @property
     def result_bytes(self) -> int:

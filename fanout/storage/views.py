@@ -69,7 +69,7 @@ async def look(store: Store) -> list[View]:
 async def load(store: Store, nonce: str, view: View) -> dict[Kind, list[Piece]]:
     """Return the rows of a partition as pieces in index order."""
     if view.roll_up is None:
-        found = await commits.load(store, nonce, view.commits)
+        found = commits.of_latest_plan(await commits.load(store, nonce, view.commits))
         return {kind: rows.pieces(found, kind) for kind in KINDS}
     roll_up = await roll_ups.load(store, nonce, view.roll_up)
     return {"results": _published(roll_up.results), "failures": _published(roll_up.failures)}

@@ -58,6 +58,7 @@ async def batch(
     objects: int = 1,
     nonce: str = NONCE,
     planner: str = "",
+    written: float = 0.0,
 ) -> Commit:
     """Run a batch: write its rows, and commit them.
 
@@ -75,6 +76,7 @@ async def batch(
         objects: How many data objects it writes of each kind, as one with checkpoints does: its rows by turns.
         nonce: The run's.
         planner: Who planned it.
+        written: When, in seconds since the epoch.
     """
     key, token = batch_key(partition, sequence, planner), uuid.uuid4().hex
     left = [*more, *((run[0], run[1]) for rest in rests for run in rest.runs)]
@@ -85,6 +87,7 @@ async def batch(
     commit = Commit(
         nonce=nonce,
         key=key,
+        written=written,
         token=token,
         start=items[0][0] if items else start,
         count=tiling.count(items) if items else count,

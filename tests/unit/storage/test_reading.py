@@ -392,3 +392,14 @@ async def test_a_chain_whose_past_was_deleted_says_so(memory: Store) -> None:
     await markers.claim(memory, replace(outputs.record(), previous=memory.url + "-gone"))
     with pytest.raises(StoreError, match="output-gone/_RUN"):
         await read(memory, "results")
+
+
+async def test_of_a_live_partition_whose_workflow_was_reset_the_later_plan_is_read(memory: Store) -> None:
+    await markers.claim(memory, outputs.record())
+    await batch(memory, 0, 0, 0, 4, planner="old", written=100.0)
+    await batch(memory, 0, 1, 4, 4, planner="old", written=101.0)
+    await batch(memory, 0, 2, 8, 4, planner="old", written=109.0)
+    await batch(memory, 0, 1, 4, 2, planner="new", written=105.0, failed=[5])
+    assert await read(memory, "results") == [0, 1, 2, 3, 4, 8, 9, 10, 11]
+    assert await read(memory, "failures") == [5]
+    assert (await reading.committed(memory)).done == 10
