@@ -21,7 +21,7 @@ from tests.faults.toxiproxy import Toxiproxy
 
 LINES = pytest.StashKey[list[Line]]()
 UNDISTURBED = pytest.StashKey[dict[str, float]]()
-PROCESSES = 3
+PROCESSES = 3 if chosen().name == "long" else 2
 """Worker processes of a scenario."""
 
 

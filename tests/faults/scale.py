@@ -57,7 +57,7 @@ SHORT: Final = Scale(
     heartbeat_timeout=2.0,
     faults=3,
     outage=6.0,
-    within=90.0,
+    within=120.0,
 )
 LONG: Final = Scale(
     name="long",

@@ -38,7 +38,7 @@ async def test_the_network_resets_connections(arena: Scene, toxiproxy: Toxiproxy
     link = between(arena, toxiproxy)
     await arena.fleet.start(PROCESSES)
     run = await arena.start()
-    async for _ in arena.moments(arena.scale.faults):
+    async for _ in arena.moments(arena.scale.faults - 1):
         link.poison("reset_peer", timeout=arena.dice.randrange(300))
         await asyncio.sleep(0.5)
         link.mend()
