@@ -20,7 +20,7 @@ R = TypeVar("R")
 Child = TypeVar("Child", bound="asyncio.Task[Any]")
 
 LONGEST = timedelta(hours=12)
-HEARTBEAT = timedelta(seconds=60)
+HEARTBEAT = timedelta(seconds=10)
 PATIENCE = RetryPolicy(maximum_interval=timedelta(seconds=30))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import subprocess
+from pathlib import Path
 
 import pexpect
 import pytest
@@ -73,15 +74,16 @@ def test_what_keeps_a_run_from_moving_is_told(project: Project, run_id: str) -> 
     wait_for(lambda: "10 in flight" in project.log(watch), lambda: project.log(watch))
     found = json.loads(project.fanout("status", run_id, "--json").stdout)
     assert found["trouble"] is None
-    before = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    (process,) = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
+    before = resource.prlimit(int(process), resource.RLIMIT_NOFILE)
+    resource.prlimit(int(process), resource.RLIMIT_NOFILE, (3, before[1]))
     (project.folder / "gate").touch()
-    says = "is being repeated (attempt "
+    says = "waits for the store: cannot write "
     wait_for(lambda: says in project.fanout("status", run_id).stdout)
     found = json.loads(project.fanout("status", run_id, "--json").stdout)
     assert says in found["trouble"]
     wait_for(lambda: f"nothing moves: {found['trouble'][:20]}" in project.log(watch))
-    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, before)
+    resource.prlimit(int(process), resource.RLIMIT_NOFILE, before)
     assert watch.wait(60) == 0
 
 

@@ -13,6 +13,11 @@ from fanout.children.life import Account
 from tests.integration.engine import Engine
 
 
+@fanout.processor(name="plain")
+async def plain(number: int) -> int:
+    return number
+
+
 async def test_attempts_that_fail_in_order_are_no_deaths(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -27,10 +32,6 @@ async def test_attempts_that_fail_in_order_are_no_deaths(
         return await run_as_usual(self, job, left)
 
     monkeypatch.setattr(BatchActivity, "_run_items", fail_thrice)
-
-    @fanout.processor(name="plain")
-    async def plain(number: int) -> int:
-        return number
 
     async with engine.worker(plain) as client:
         ended = await engine.run(client, plain, fanout.Range(3))
@@ -50,10 +51,6 @@ async def test_attempts_that_fall_silent_are_deaths(engine: Engine, monkeypatch:
         return await run_as_usual(self, job, left)
 
     monkeypatch.setattr(BatchActivity, "_run_items", hang_twice)
-
-    @fanout.processor(name="plain")
-    async def plain(number: int) -> int:
-        return number
 
     async with engine.worker(plain) as client:
         run = await engine.start(client, plain, fanout.Range(3), heartbeat_timeout=1)

@@ -146,12 +146,12 @@ async def test_one_among_ten_thousand_in_flight_costs_five_deaths_at_most(tmp_pa
 
 
 @pytest.mark.slow
-async def test_fifty_among_ten_thousand_are_found_within_the_bound() -> None:
-    poison = dict.fromkeys(range(100, 10000, 200), "exit")
-    case = Case(cells.asynchronous, 10_000, poison, limit=100, deadline=110)
+async def test_a_dozen_among_thousands_are_found_within_the_bound() -> None:
+    poison = dict.fromkeys(range(100, 2500, 200), "exit")
+    case = Case(cells.asynchronous, 2_500, poison, limit=100, deadline=110)
     await case.run()
     case.check(list(poison))
-    assert case.window.deaths <= 50 * most_deaths(100)
+    assert case.window.deaths <= 12 * most_deaths(100)
 
 
 async def test_errors_and_retries_and_attempts_are_as_in_any_window(tmp_path: Path) -> None:
