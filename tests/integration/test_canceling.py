@@ -6,10 +6,12 @@ import asyncio
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import fanout
+from fanout.children.batch import BatchActivity
 from fanout.models import RunResult, Status
 from fanout.storage.commits import find
 from fanout.storage.layout import batch_key
@@ -377,3 +379,28 @@ async def test_the_workflow_acts_on_the_commit_and_not_on_what_an_attempt_says(e
         assert result.succeeded == 25
         assert [row.index async for row in run.results(ordered=True)] == list(range(25))
     assert sorted(published(folder)) == list(range(25))
+
+
+async def test_what_a_batch_committed_before_it_fell_silent_counts_in_a_canceled_run(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the commit decides a key: without looking for it, its items would be there and reported as not run."""
+    silent = asyncio.Event()
+    run_as_usual = BatchActivity._run_items
+
+    async def fall_silent(self: BatchActivity, job: Any, left: Any) -> Any:
+        await run_as_usual(self, job, left)
+        silent.set()
+        await asyncio.sleep(4)
+        raise OSError("the server has given it up since")
+
+    monkeypatch.setattr(BatchActivity, "_run_items", fall_silent)
+    processor = fanout.processor(Gate(100).__call__, name="gated")
+    async with engine.worker(processor) as client:
+        run = await engine.start(client, processor, fanout.Range(10), heartbeat_timeout=1, max_concurrency=10)
+        await asyncio.wait_for(silent.wait(), 20)
+        await run.cancel()
+        # All were done by then: there is nothing left to cancel.
+        assert (await asyncio.wait_for(run.result(), 30)).succeeded == 10
+        folder = to_path(await run.output())
+    assert sorted(published(folder)) == list(range(10))

@@ -77,3 +77,31 @@ async def test_a_run_that_is_reset_completes_with_one_outcome_for_each_item(
     outputs = [path.parent for path in folder.glob("*/manifest.json")]
     assert len(outputs) == 1
     assert sorted(published(outputs[0])) == list(range(40))
+
+
+async def test_batches_that_are_cut_otherwise_after_the_reset_meet_no_commit_of_before(
+    engine: Engine,
+) -> None:
+    """The first life's batch 1 ends before its batch 0; in the second life both are taken over, in their order."""
+    gate = asyncio.Event()
+
+    @fanout.processor(name="uneven", timeout=None)
+    async def uneven(number: int) -> int:
+        if number < 1000:
+            await asyncio.sleep(0.004)
+        if number >= 29_900:
+            await gate.wait()
+        return number
+
+    async with engine.worker(uneven) as client:
+        run = await fanout.start(
+            client, uneven, fanout.Range(30_000), id=engine.queue, task_queue=engine.queue,
+            partition_size=30_000, max_concurrency=4, batch_concurrency=2, history_limit=5000,
+        )  # fmt: skip
+        commits = engine.store / run.id
+        await eventually(lambda: len(list(commits.glob("*/_commits/*/*.json"))) >= 3)
+        await reset(client, partition_id(run.id, 0))
+        gate.set()
+        assert (await asyncio.wait_for(run.result(), 60)).succeeded == 30_000
+    (output,) = commits.glob("*")
+    assert sorted(published(output)) == list(range(30_000))
