@@ -157,6 +157,7 @@ class Partition:
                     lambda: (self._work.next_due(workflow.time()) or due) < due,  # noqa: B023 - awaited here
                     # Not for each of many that are due in one second.
                     timeout=max(due - now, SHORTEST_TIMER),
+                    timeout_summary="until the next retry is due",
                 )
 
     async def _run_batch(self, concurrency: int) -> None:
@@ -222,9 +223,9 @@ class Partition:
         first, end = self._keys.setdefault(planner, [number, number])
         self._keys[planner] = [min(first, number), max(end, number + 1)]
         self._totals += output.totals
-        workflow.set_current_details(self._details())
         self._samples = (self._samples + output.samples)[:MAX_SAMPLES]
         self._work.put_back(output.more, output.rests)
+        workflow.set_current_details(self._details())
         if output.totals.done:
             self._pace = output.totals.done / max(output.seconds, 1e-6)
         outputs = self._totals.result_bytes / max(self._totals.succeeded, 1)
@@ -256,6 +257,8 @@ class Partition:
             f"- failed: {self._totals.failed:,}",
             f"- batches in flight: {len(self._in_flight):,}, of about {self._size:,} items",
         ]
+        if waiting := self._work.waiting_count:
+            lines.append(f"- waiting for a retry: {waiting:,}")
         lines += [f"  - `{sample}`" for sample in self._samples]
         return "\n".join(lines)
 

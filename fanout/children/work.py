@@ -53,7 +53,12 @@ class Work:
     @property
     def count(self) -> int:
         """Items that are left."""
-        return sum(count for _, count in self.todo) + sum(ref.count for ref in self.waiting)
+        return sum(count for _, count in self.todo) + self.waiting_count
+
+    @property
+    def waiting_count(self) -> int:
+        """Those of them that were handed back in sets."""
+        return sum(ref.count for ref in self.waiting)
 
     @property
     def crowded(self) -> bool:
