@@ -66,7 +66,9 @@ class Account:
         """Return the account of the attempt that follows this one, and finds so many items done."""
         if self.clean:
             return Account(self.deaths, self.all_deaths, settled, settled)
-        deaths = 1 if settled > self.began_with else self.deaths + 1
+        # What quarantine gets done clears nobody: the guilty one is still among the rest.
+        progress = settled > self.began_with and not self.suspect
+        deaths = 1 if progress else self.deaths + 1
         return Account(deaths, self.all_deaths + 1, settled, settled)
 
 

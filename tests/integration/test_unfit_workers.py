@@ -116,12 +116,13 @@ async def test_beside_a_fit_worker_an_unfit_one_is_named_and_the_run_completes(
     engine: Engine, tmp_path_factory: pytest.TempPathFactory, sort: str
 ) -> None:
     async with engine.worker(step) as client:
-        run = await engine.start(client, step, fanout.Range(ITEMS), **SHAPE)
+        # So many batches that the unfit one is sure to take some.
+        run = await engine.start(client, step, fanout.Range(5 * ITEMS), **SHAPE)
         await eventually(lambda: started)
         async with unfit(engine, sort, tmp_path_factory.mktemp("elsewhere")):
             await trouble(run, REASONS[sort])
             found = await asyncio.wait_for(done(run), 60)
-    assert found.results == {index: index for index in range(ITEMS)}
+    assert found.results == {index: index for index in range(5 * ITEMS)}
 
 
 async def test_a_newer_version_goes_on_with_what_an_older_one_began(engine: Engine) -> None:

@@ -32,3 +32,10 @@ def test_what_gets_something_done_each_time_is_no_suspect_for_a_while() -> None:
 def test_a_death_after_progress_and_one_without_are_two() -> None:
     account = Account().after(50).after(50)
     assert account.suspect
+
+
+def test_a_batch_in_quarantine_stays_there_whatever_it_gets_done() -> None:
+    """Another batch may kill the worker meanwhile: back in the open, this one would kill two more."""
+    account = Account().after(0).after(0)
+    assert account.suspect
+    assert account.after(10).suspect
