@@ -121,7 +121,8 @@ async def test_beside_a_fit_worker_an_unfit_one_is_named_and_the_run_completes(
         await eventually(lambda: started)
         async with unfit(engine, sort, tmp_path_factory.mktemp("elsewhere")):
             await trouble(run, REASONS[sort])
-            found = await asyncio.wait_for(done(run), 60)
+        # What it has refused may wait for half a minute before the next attempt.
+        found = await asyncio.wait_for(done(run), 90)
     assert found.results == {index: index for index in range(5 * ITEMS)}
 
 
