@@ -47,12 +47,12 @@ async def begin(starting: Coroutine[Any, Any, Child]) -> Child:
     try:
         await workflow.wait([task])
     except asyncio.CancelledError:
-        (await task).cancel()
+        await _cancel(await task)
     return await task
 
 
 async def outcome(handle: asyncio.Task[R]) -> R:
-    """Await an activity; a cancellation is passed on to it, unless it has just ended.
+    """Await an activity or a child; a cancellation is passed on to it, unless it has just ended.
 
     Awaited plainly, a result that comes together with the cancellation is lost.
     """
@@ -62,25 +62,18 @@ async def outcome(handle: asyncio.Task[R]) -> R:
         # Conditions are looked at once all that has come together is taken in.
         await workflow.wait_condition(lambda: True)
         if not handle.done():
-            handle.cancel()
+            await _cancel(handle)
     return await handle
 
 
-async def child_outcome(child: ChildWorkflowHandle[Any, R]) -> R:
-    """Await a child workflow; a cancellation is passed on to it, unless it has just ended.
-
-    The handle itself cancels the one execution that it has started: the server takes that for done where the child has
-    continued as new since, and tells nobody.
-    """
-    try:
-        await workflow.wait([child])
-    except asyncio.CancelledError:
-        await workflow.wait_condition(lambda: True)
-        if not child.done():
-            # It fails where the child has ended meanwhile.
-            with contextlib.suppress(FailureError):
-                await workflow.get_external_workflow_handle(child.id).cancel()
-    return await child
+async def _cancel(handle: asyncio.Task[Any]) -> None:
+    if not isinstance(handle, ChildWorkflowHandle):
+        handle.cancel()
+        return
+    # Its handle cancels the one execution that it has started: the server takes that for done where the child has
+    # continued as new since, and tells nobody. This fails where the child has ended meanwhile.
+    with contextlib.suppress(FailureError):
+        await workflow.get_external_workflow_handle(handle.id).cancel()
 
 
 async def wind_up(tasks: Sequence[asyncio.Task[Any]]) -> list[BaseException]:

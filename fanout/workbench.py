@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from fanout.beside import beside
 from fanout.children.budget import INFLIGHT_BYTES, Budget
 from fanout.errors import WorkerExhausted
 from fanout.item_processes import ItemProcesses
@@ -97,12 +98,8 @@ class Workbench:
             structlog.get_logger("fanout.worker").error("worker exhausted", reason=self.exhaustion)
             await shutdown()
 
-        retirement = asyncio.create_task(retire())
-        try:
+        async with beside(retire()):
             yield
-        finally:
-            retirement.cancel()
-            await asyncio.gather(retirement, return_exceptions=True)
         if self.exhaustion:
             raise WorkerExhausted(f"{self.exhaustion}: start another worker process")
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import structlog
 from temporalio import activity
-from temporalio.testing import ActivityEnvironment
 
 from fanout.boundary import failing
 from fanout.children.async_window import AsyncWindow
 from fanout.children.book import HOLD_SECONDS, Book
+from fanout.children.context import isolated
 from fanout.children.execution import Execution, Waiting, output
 from fanout.children.fitness import check_version
 from fanout.children.life import Life, Superseded
@@ -128,7 +128,7 @@ class BatchActivity:
             aside = [*later, *plan.left]
             async with self._bench.budget.reading(plan.size):
                 book = self._book(job, plan.items, await loader.read(plan))
-                window = self._window(job, book, await _isolated_context(job.processor.is_async))
+                window = self._window(job, book, await _context(job.processor))
                 with self._bench.budget.holding(window, most), self._bench.watchdog.watching(heartbeat):
                     await run_window(window, job.execution, job.life, aside)
                     commit = await job.execution.commit(book, aside)
@@ -192,17 +192,5 @@ async def _items_of(batch: BatchInput, store: Store) -> list[Items]:
     return [Items(batch.start, batch.count)]
 
 
-async def _isolated_context(is_async: bool) -> contextvars.Context:
-    """Return a context in which `activity.info()` works and `activity.heartbeat()` goes nowhere.
-
-    A processor's own heartbeat would replace that of its batch.
-    """
-    environment = ActivityEnvironment(activity.client())
-    environment.info = activity.info()
-    if not is_async:
-        return environment.run(contextvars.copy_context)
-
-    async def here() -> contextvars.Context:
-        return contextvars.copy_context()
-
-    return await environment.run(here)
+async def _context(processor: Processor[..., Any]) -> contextvars.Context:
+    return await isolated(activity.info(), is_async=processor.is_async, client=activity.client())

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from temporalio import activity
-from temporalio.testing import ActivityEnvironment
 
 from fanout.children.address import Address
 from fanout.children.async_window import AsyncWindow
 from fanout.children.book import Book
 from fanout.children.cellbook import CellBook, News
+from fanout.children.context import isolated
 from fanout.children.ledger import Ledger
 from fanout.children.thread_window import ThreadWindow
 from fanout.children.window import SlotWindow, current_slot
@@ -191,7 +191,10 @@ def _open_book(order: Order, processor: Processor[..., Any], news: News) -> Book
 async def _window(
     book: Book, order: Order, processor: Processor[..., Any], call: Callable[[Any], Any], news: News
 ) -> SlotWindow:
-    context = await _context(order, processor.is_async)
+    if order.activity is None:
+        context = contextvars.copy_context()
+    else:
+        context = await isolated(order.activity, is_async=processor.is_async)
     if processor.is_async:
         return AsyncWindow(
             book,
@@ -211,21 +214,6 @@ async def _window(
         pool=Threads(order.limit),
         list_size=processor.list_size,
     )
-
-
-async def _context(order: Order, is_async: bool) -> contextvars.Context:
-    """Return a context in which `activity.info()` works, where it did in the batch."""
-    if order.activity is None:
-        return contextvars.copy_context()
-    environment = ActivityEnvironment()
-    environment.info = order.activity
-    if not is_async:
-        return environment.run(contextvars.copy_context)
-
-    async def here() -> contextvars.Context:
-        return contextvars.copy_context()
-
-    return await environment.run(here)
 
 
 def _bound(

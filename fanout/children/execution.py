@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from fanout.children.book import Book, Rows
 from fanout.errors import StoreUnavailable
-from fanout.models import RestRef, Totals
+from fanout.models import RestRef
 from fanout.storage import checkpoints, commits, layout, rests
 from fanout.storage.layout import Kind
 from fanout.storage.records import Commit, DataObject
@@ -119,8 +119,7 @@ class Execution:
             if not rows.results and not rows.failures:
                 return None
             await self._write(rows)
-            more, handed_back = rests.divide(left, time.time())
-            record = replace(self._done, more=more, rests=handed_back, seconds=self._seconds())
+            record = self._record(left)
             number, self._checkpoints = self._checkpoints, self._checkpoints + 1
             return await self._patiently(lambda: checkpoints.save(self._store, record, number))
 
@@ -137,11 +136,8 @@ class Execution:
     # ---- private
 
     async def _decide(self, left: Sequence[Items]) -> Commit:
-        more, handed_back = rests.divide(left, time.time())
-        self._done = replace(
-            self._done, more=more, rests=handed_back, seconds=self._seconds(), written=time.time()
-        )
-        standing, won = await self._patiently(lambda: commits.create(self._store, self._done))
+        record = self._record(left)
+        standing, won = await self._patiently(lambda: commits.create(self._store, record))
         if not won:
             await self._tidy(lambda: commits.discard(self._store, self._own, standing))
         if self._checkpoints:
@@ -200,20 +196,18 @@ class Execution:
         with contextlib.suppress(StoreUnavailable):
             await act()
 
-    def _seconds(self) -> float:
-        return round(self._before + time.monotonic() - self._began, 6)
+    def _record(self, left: Sequence[Items]) -> Commit:
+        """Return what is to be said of the batch now, where so much of it is left."""
+        now = time.time()
+        more, handed_back = rests.divide(left, now)
+        seconds = round(self._before + time.monotonic() - self._began, 6)
+        return replace(self._done, more=more, rests=handed_back, seconds=seconds, written=now)
 
 
 def output(commit: Commit, samples: list[str]) -> BatchOutput:
     """Return what the workflow needs to know of a commit."""
     return BatchOutput(
-        totals=Totals(
-            succeeded=commit.succeeded,
-            failed=commit.failed,
-            error_types=commit.error_types,
-            batches=1,
-            result_bytes=commit.result_bytes,
-        ),
+        totals=commit.totals,
         more=commit.more,
         seconds=commit.seconds,
         samples=samples,

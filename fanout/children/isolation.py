@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from fanout.errors import Unisolable
 
 WAYS = 16
-"""Parts that suspects are split into at most, and cells that run at once: each level costs one more death."""
+"""Parts that suspects are split into at most, and cells that run at once.
+
+Each level costs one more death: to find one item among S suspects takes at most 1 + log16 S of them, rounded up.
+"""
 
 VAIN = 3
 """Deaths in a row that no item can have caused, after which it is the process that is at fault."""
@@ -67,11 +70,6 @@ def split(items: Sequence[int]) -> list[Sequence[int]]:
     ways = next(ways for ways in range(1, WAYS + 1) if ways**levels >= len(items))
     size = math.ceil(len(items) / ways)
     return [items[at : at + size] for at in range(0, len(items), size)]
-
-
-def most_deaths(suspects: int) -> int:
-    """Return the deaths that finding one item among so many suspects costs at most."""
-    return 1 + levels_of(suspects)
 
 
 class Isolation:

@@ -19,6 +19,7 @@ from temporalio import activity
 from temporalio.client import AsyncActivityCancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
+from fanout.beside import beside
 from fanout.children.execution import Waiting
 from fanout.wire import WAITING
 
@@ -149,12 +150,8 @@ class Life:
                             owner.cancel()
                         return
 
-        beating = asyncio.create_task(beat())
-        try:
+        async with beside(beat()):
             yield
-        finally:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
 
     async def end_by_itself(self) -> None:
         """Tell the next attempt that this one fails in order, and not by an item that kills its process."""

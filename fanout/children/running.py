@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from temporalio import activity
 
+from fanout.beside import beside
 from fanout.children.execution import Execution
 from fanout.children.life import Life
 from fanout.children.window import Window
@@ -32,7 +33,7 @@ async def run_window(window: Window, execution: Execution, life: Life, aside: Se
     """
     life.in_flight = lambda: window.in_flight
     work = asyncio.ensure_future(window.run())
-    async with _handing_back(window), _keeping(window, execution, life, aside) as keeper:
+    async with beside(_hand_back(window)), _keeping(window, execution, life, aside) as keeper:
         try:
             await asyncio.wait({work, keeper}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
@@ -61,20 +62,10 @@ async def _unless_revoked(window: Window, execution: Execution, life: Life, asid
     raise asyncio.CancelledError
 
 
-@contextlib.asynccontextmanager
-async def _handing_back(window: Window) -> AsyncIterator[None]:
+async def _hand_back(window: Window) -> None:
     """Stop the window when the worker shuts down: it ends what is in flight, and hands the rest back."""
-
-    async def hand_back() -> None:
-        await activity.wait_for_worker_shutdown()
-        window.stop()
-
-    waiting = asyncio.create_task(hand_back())
-    try:
-        yield
-    finally:
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
+    await activity.wait_for_worker_shutdown()
+    window.stop()
 
 
 @contextlib.asynccontextmanager

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from dataclasses import asdict
 
 from temporalio import activity
 
 from fanout import wire
+from fanout.beside import beside
 from fanout.boundary import failing, planning
 from fanout.models import RunResult, Scan
 from fanout.options import resolve
@@ -126,17 +126,12 @@ class ParentActivities:
         return manifest.result
 
 
-@contextlib.asynccontextmanager
-async def _beating() -> AsyncIterator[None]:
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(1.0)
-
+def _beating() -> contextlib.AbstractAsyncContextManager[None]:
     # The server does not know of local activities.
-    task = None if activity.info().is_local else asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        if task is not None:
-            task.cancel()
+    return contextlib.nullcontext() if activity.info().is_local else beside(_beat())
+
+
+async def _beat() -> None:
+    while True:
+        activity.heartbeat()
+        await asyncio.sleep(1.0)

@@ -132,7 +132,7 @@ class Branch:
             )
             child = await quick.begin(starting)
             self.live.add(child_id)
-            output: BranchOutput = await quick.child_outcome(child)
+            output: BranchOutput = await quick.outcome(child)
         except (ChildWorkflowError, asyncio.CancelledError) as error:
             if is_cancelled_exception(error):
                 self._not_run += span.count

@@ -170,16 +170,7 @@ async def _check(store: Store, wanted: Publication) -> _Ready:
 
 def sum_up(found: Sequence[Commit]) -> Totals:
     """Return the sums over some commits."""
-    total = Totals()
-    for commit in found:
-        total += Totals(
-            succeeded=commit.succeeded,
-            failed=commit.failed,
-            error_types=commit.error_types,
-            batches=1,
-            result_bytes=commit.result_bytes,
-        )
-    return total
+    return sum((commit.totals for commit in found), Totals())
 
 
 @dataclass(frozen=True)

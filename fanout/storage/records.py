@@ -120,9 +120,15 @@ class Commit:
     written: float = 0.0
 
     @property
-    def result_bytes(self) -> int:
-        """Bytes of result rows."""
-        return sum(data.size for data in self.results)
+    def totals(self) -> Totals:
+        """What it adds to the totals."""
+        return Totals(
+            succeeded=self.succeeded,
+            failed=self.failed,
+            error_types=self.error_types,
+            batches=1,
+            result_bytes=sum(data.size for data in self.results),
+        )
 
 
 @dataclass(frozen=True)

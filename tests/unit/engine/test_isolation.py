@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fanout.children.isolation import VAIN, WAYS, Death, Ended, Isolation, levels_of, most_deaths, split
+from fanout.children.isolation import VAIN, WAYS, Death, Ended, Isolation, levels_of, split
 from fanout.errors import Unisolable
 
 
@@ -70,7 +70,7 @@ def test_exactly_the_poison_is_convicted_within_the_bound_of_deaths(
     asyncio.run(simulation.isolation.through(range(count)))
     assert sorted(simulation.convicted) == sorted(poison)
     assert simulation.settled == set(range(count)) - poison
-    assert simulation.isolation.deaths <= len(poison) * most_deaths(min(limit, count))
+    assert simulation.isolation.deaths <= len(poison) * (1 + levels_of(min(limit, count)))
     assert simulation.peak <= WAYS
 
 
@@ -83,8 +83,8 @@ def test_a_split_keeps_all_and_brings_each_item_one_level_nearer(count: int) -> 
 
 
 def test_one_among_ten_thousand_costs_five_deaths() -> None:
-    assert most_deaths(10_000) == 5
-    assert most_deaths(1) == 1
+    assert 1 + levels_of(10_000) == 5
+    assert 1 + levels_of(1) == 1
 
 
 async def test_cells_that_die_without_running_anything_are_the_process_s_fault() -> None:
