@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import TestServer
 from tests.integration.engine import Engine, assert_never_stuck
+from tests.integration.workers import Workers
 
 
 @pytest.fixture
@@ -18,3 +19,11 @@ async def engine(dev_server: TestServer, task_queue: str, tmp_path: Path) -> Asy
     yield made
     for _, run in made.started:
         assert_never_stuck(await made.histories(run))
+
+
+@pytest.fixture
+async def workers(engine: Engine) -> AsyncIterator[Workers]:
+    """Worker processes that end with the test."""
+    made = Workers(engine)
+    yield made
+    await made.stop()

@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,18 +13,14 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 import fanout
+from fanout.storage import checkpoints
+from fanout.storage.records import Commit
 from fanout.storage.roots import to_path
+from fanout.storage.stores import Store
 from tests.integration.engine import Engine, published
 from tests.integration.processors_in_workers import timed
-from tests.integration.test_worker_processes import Workers
+from tests.integration.workers import Workers
 from tests.waiting import eventually
-
-
-@pytest.fixture
-async def workers(engine: Engine) -> AsyncIterator[Workers]:
-    made = Workers(engine)
-    yield made
-    await made.stop()
 
 
 def executions(workers: Workers) -> Counter[int]:
@@ -59,19 +54,29 @@ async def test_a_batch_whose_worker_is_killed_goes_on_from_its_checkpoint(
     assert not await checkpoints_in(run)
 
 
-async def test_a_batch_shorter_than_its_interval_writes_no_checkpoint(engine: Engine) -> None:
-    seen: list[Path] = []
+async def test_a_batch_shorter_than_its_interval_writes_no_checkpoint(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[str] = []
+    save_as_usual = checkpoints.save
+
+    async def save(store: Store, checkpoint: Commit, number: int) -> str:
+        saved.append(await save_as_usual(store, checkpoint, number))
+        return saved[-1]
+
+    monkeypatch.setattr(checkpoints, "save", save)
 
     @fanout.processor(name="short")
     async def short(number: int) -> int:
-        if number == 50:
-            seen.extend(await checkpoints_in(run))
+        await asyncio.sleep(0.05)
         return number
 
+    shape = {"batch_size": 100, "batch_concurrency": 10, "max_concurrency": 10}
     async with engine.worker(short) as client:
-        run = await engine.start(client, short, fanout.Range(100))
-        assert (await run.result()).succeeded == 100
-    assert not seen
+        await engine.run(client, short, fanout.Range(100), **shape, checkpoint_seconds=10)
+        assert not saved
+        await engine.run(client, short, fanout.Range(100), **shape, checkpoint_seconds=0.1)
+        assert len(saved) > 1
 
 
 async def test_a_retry_far_away_is_handed_back_and_run_when_it_is_due(engine: Engine) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 import fanout
 from tests.integration.engine import Engine
 from tests.integration.processors_in_workers import fat, weigh
-from tests.integration.test_worker_processes import Workers
+from tests.integration.workers import Workers
 
 MIB = 1024 * 1024
 LIMIT = 32 * MIB
@@ -22,12 +21,10 @@ ALLOWED = 2 * LIMIT + 4 * CONCURRENCY * MIB
 """Twice the limit, since what is written exists twice for a moment; and what the items in flight hold themselves."""
 
 
-@pytest.fixture
-async def workers(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Workers]:
+@pytest.fixture(autouse=True)
+def small_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the worker processes of these tests hold little."""
     monkeypatch.setenv("FANOUT_TEST_INFLIGHT", str(LIMIT))
-    made = Workers(engine)
-    yield made
-    await made.stop()
 
 
 def peak(pid: int) -> int:
