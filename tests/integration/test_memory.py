@@ -48,7 +48,7 @@ async def grown_by(
 
 
 async def test_results_of_a_megabyte_do_not_pile_up(engine: Engine, workers: Workers) -> None:
-    grown = await grown_by(engine, workers, fat, fanout.Range(600), params={"size": MIB})
+    grown = await grown_by(engine, workers, fat, fanout.Range(300), params={"size": MIB})
     assert grown < ALLOWED, f"{grown / MIB:.0f} MiB"
 
 
@@ -59,7 +59,7 @@ async def test_items_of_a_megabyte_do_not_pile_up_behind_many_small_ones(
     with path.open("w") as file:
         for number in range(9_000):
             file.write(json.dumps("x" * (number % 100)) + "\n")
-        for _ in range(500):
+        for _ in range(250):
             file.write(json.dumps("x" * MIB) + "\n")
     grown = await grown_by(engine, workers, weigh, fanout.JsonLines(path), batch_size=5_000)
     assert grown < ALLOWED, f"{grown / MIB:.0f} MiB"
