@@ -25,8 +25,7 @@ demo: $(STAMP) ## Fan out over the 336,776 flights of 2013, on a dev server of i
 	$(BIN)/python -m examples.flights.demo
 
 test: $(STAMP) $(TOXIPROXY) ## Run all tests on a real Temporal server, with coverage and its gate
-	@rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	@sh tools/test.sh $(BIN)/python $(ARGS)
 
 faults: $(STAMP) $(TOXIPROXY) ## Disturb long runs on purpose: `make faults SEED=7 ARGS="-k server"`
 	FANOUT_FAULTS=long FANOUT_FAULTS_SEED=$(SEED) $(BIN)/python -m pytest tests/faults $(ARGS)

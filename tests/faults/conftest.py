@@ -6,6 +6,7 @@ import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,17 @@ from tests.faults.toxiproxy import Toxiproxy
 
 LINES = pytest.StashKey[list[Line]]()
 UNDISTURBED = pytest.StashKey[dict[str, float]]()
+Stage = Callable[..., AbstractAsyncContextManager[Scene]]
 PROCESSES = 3 if chosen().name == "long" else 2
 """Worker processes of a scenario."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give scenarios the time that their scale needs."""
+    """Give scenarios the time that their scale needs, and the whole machine: nothing else is to disturb them."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.timeout(chosen().within + 120))
+            item.add_marker(pytest.mark.alone)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -98,18 +101,22 @@ def undisturbed(request: pytest.FixtureRequest, dev_server: TestServer, tmp_path
 
 
 @pytest.fixture
+def stage(scale: Scale, dev_server: TestServer, queue: str, tmp_path: Path, line: Line) -> Stage:
+    """Makes the scene of the scenario on the server of all tests; the arguments say where it differs."""
+
+    def make(**more: Any) -> AbstractAsyncContextManager[Scene]:
+        return scene(scale, dice(line.scenario), tmp_path, queue, dev_server.address, line, **more)
+
+    return make
+
+
+@pytest.fixture
 async def arena(
-    request: pytest.FixtureRequest,
-    scale: Scale,
-    dev_server: TestServer,
-    queue: str,
-    tmp_path: Path,
-    line: Line,
-    undisturbed: Callable[..., Any],
+    stage: Stage, scale: Scale, line: Line, undisturbed: Callable[..., Any]
 ) -> AsyncIterator[Scene]:
-    """The scene of a scenario on the server of all tests, with its output in a folder."""
+    """The usual scene, with its output in a folder."""
     line.undisturbed = await undisturbed("local", scale)
-    async with scene(scale, dice(line.scenario), tmp_path, queue, dev_server.address, line) as made:
+    async with stage() as made:
         yield made
 
 

@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import TestServer
-from tests.faults.conftest import PROCESSES
+from tests.faults.conftest import PROCESSES, Stage
 from tests.faults.report import Line
-from tests.faults.scale import Scale, dice
-from tests.faults.scene import Scene, scene
+from tests.faults.scale import Scale
+from tests.faults.scene import Scene
 
 INSIDE = "FANOUT_FAULTS_INSIDE"
 BYTES_PER_ITEM = 2_000
@@ -58,11 +57,9 @@ def small_disk(request: pytest.FixtureRequest, tmp_path: Path, scale: Scale) -> 
 
 @pytest.fixture
 async def cramped(
+    stage: Stage,
     small_disk: Path | None,
     scale: Scale,
-    dev_server: TestServer,
-    queue: str,
-    tmp_path: Path,
     line: Line,
     undisturbed: Callable[..., Any],
 ) -> AsyncIterator[Scene | None]:
@@ -72,8 +69,7 @@ async def cramped(
         yield None
         return
     line.undisturbed = await undisturbed("local", scale)
-    args = (scale, dice(line.scenario), tmp_path, queue, dev_server.address, line)
-    async with scene(*args, store=small_disk / "out") as made:
+    async with stage(store=small_disk / "out") as made:
         yield made
 
 

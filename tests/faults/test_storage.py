@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fanout.storage import objects, stores
-from tests.conftest import TestServer
-from tests.faults.conftest import PROCESSES
+from tests.faults.conftest import PROCESSES, Stage
 from tests.faults.report import Line
 from tests.faults.s3 import BUCKET, CREDENTIALS, S3Server
 from tests.faults.scale import Scale, dice
-from tests.faults.scene import Scene, scene
+from tests.faults.scene import Scene
 from tests.faults.toxiproxy import Link, Toxiproxy
 
 
@@ -49,12 +47,11 @@ class Far:
 
 @pytest.fixture
 async def far(
+    stage: Stage,
     scale: Scale,
-    dev_server: TestServer,
     s3_server: S3Server,
     toxiproxy: Toxiproxy,
     queue: str,
-    tmp_path: Path,
     line: Line,
     undisturbed: Callable[..., Any],
 ) -> AsyncIterator[Far]:
@@ -65,8 +62,7 @@ async def far(
         "bucket", scale, store=f"s3://{BUCKET}/undisturbed", s3=s3_server.client, environment=direct
     )
     link = toxiproxy.link("s3", s3_server.address)
-    args = (scale, dice(line.scenario), tmp_path, queue, dev_server.address, line)
-    async with scene(*args, store=store, s3=s3_server.client) as made:
+    async with stage(store=store, s3=s3_server.client) as made:
         made.fleet.environment |= {**CREDENTIALS, "AWS_ENDPOINT": f"http://{link.address}"}
         await made.fleet.start(PROCESSES)
         yield Far(made, s3_server, link)

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import fanout
 from fanout.storage.roots import to_path
 from tests.integration.engine import Engine, published
@@ -51,6 +53,7 @@ SHAPES: dict[str, tuple[Any, int, float, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.alone  # it measures how full the window is
 async def test_max_concurrency_is_reached_and_never_exceeded_whatever_the_shape(
     engine: Engine, workers: Workers
 ) -> None:
