@@ -18,11 +18,13 @@ MAX_WINDOW = 500
 MAX_LIVE_CHILDREN = 100
 """Children of one node that run at once, unless the window asks for more."""
 
-FIRST_BATCH = 1000
+FIRST_BATCH = 5000
+"""Where items turn out to be slow, what is not begun in time is handed back."""
+
 LARGEST_BATCH = 20_000
 """Beyond this a larger batch gains nothing, and loses more when its worker dies."""
 
-PARTITION_SIZE = 250_000
+PARTITION_SIZE = 1_000_000
 LARGEST_PARTITION = 10_000_000
 USUAL_PARTITIONS = 64
 BATCHES_PER_PARTITION = 2_500
@@ -153,18 +155,6 @@ def divide(whole: int, parts: int) -> list[int]:
     return [share + (1 if number < rest else 0) for number in range(parts)]
 
 
-def window(shape_batch_concurrency: int, concurrency: int, items: int) -> list[int]:
-    """Return the batches that a partition keeps in flight: the items in flight of each.
-
-    Args:
-        shape_batch_concurrency: Items in flight in one batch at most.
-        concurrency: Items in flight that the partition may spend.
-        items: Items of the partition.
-    """
-    batches = min(ceil(concurrency / shape_batch_concurrency), MAX_WINDOW, max(1, items))
-    return divide(min(concurrency, batches * shape_batch_concurrency), batches)
-
-
 def history_limit(options: Options, batches: int) -> int:
     """Return the events after which a partition continues as new.
 
@@ -180,7 +170,7 @@ def next_batch(
 ) -> int:
     """Return how many items the next batch of a partition takes.
 
-    Towards the end of the partition batches get smaller, so that the window ends together; but none is shorter than
+    What remains is divided evenly among the batches in flight, so that they end together; but none is shorter than
     about `SHORTEST_BATCH`, which is what a batch costs, and each has whole rounds of its items in flight.
 
     Args:
@@ -193,7 +183,7 @@ def next_batch(
     """
     if options.batch_size is not None:
         return min(options.batch_size, remaining)
-    fair = ceil(remaining / (2 * batches)) // concurrency * concurrency
+    fair = remaining // batches // concurrency * concurrency
     least = max(concurrency, ceil(min(pace * SHORTEST_BATCH, size)))
     return min(remaining, max(least, min(size, fair)))
 

@@ -20,6 +20,12 @@ FINALIZE_ACTIVITY = "fanout.finalize"
 
 PROGRESS_QUERY = "progress"
 
+SPARE_SIGNAL = "spare"
+"""From a batch to its workflow: it has fewer items left than it may run at once."""
+
+SHARE_SIGNAL = "share"
+"""From a node to a child: how many items may be in flight below it from now on."""
+
 STORE_MEMO = "fanout.store"
 PROCESSOR_MEMO = "fanout.processor"
 
@@ -235,6 +241,19 @@ class BatchOutput:
     samples: list[str] = field(default_factory=list)
     rests: list[RestRef] = field(default_factory=list)
     key: str = ""
+
+
+@dataclass(frozen=True)
+class Spare:
+    """What a batch in flight gives up of its concurrency.
+
+    Attributes:
+        key: The batch's key.
+        count: Items in flight that it needs no more.
+    """
+
+    key: str
+    count: int
 
 
 @dataclass(frozen=True)

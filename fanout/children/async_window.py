@@ -71,7 +71,8 @@ class AsyncWindow(SlotWindow):
     ) -> None:
         # A list holds as many places of the window as it has items.
         self._list_size = None if list_size is None else min(list_size, limit)
-        super().__init__(book, limit=limit // (self._list_size or 1), deadline=deadline)
+        width = self._list_size or 1
+        super().__init__(book, limit=limit // width, deadline=deadline, width=width)
         self._context = context
         self._call = call if gate is None else self._gated(call, gate)
         self._slots: set[_Slot] = set()

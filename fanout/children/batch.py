@@ -81,7 +81,7 @@ class BatchActivity:
         Raises:
             ApplicationError: The source cannot be read or the store cannot be trusted; not retried.
         """
-        life = Life(Waiting())
+        life = Life(Waiting(), batch.key)
         try:
             return await self._run(batch, life)
         except (asyncio.CancelledError, Superseded):
@@ -154,7 +154,8 @@ class BatchActivity:
     def _window(self, job: _Job, book: Book, context: contextvars.Context) -> Window:
         # A hand-back is cheap, a batch without an end is not.
         deadline = 2 * job.options.batch_seconds
-        processor, limit = job.processor, job.batch.concurrency
+        processor = job.processor
+        limit = max(1, job.batch.concurrency - job.life.given_up)
         if job.life.account.suspect:
             _log.warning(
                 "batch in quarantine: it has killed its workers",

@@ -21,7 +21,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from fanout.beside import beside
 from fanout.children.execution import Waiting
-from fanout.wire import WAITING
+from fanout.wire import SPARE_SIGNAL, WAITING, Spare
 
 HEARTBEAT_SECONDS = 1.0
 FRESH = timedelta(seconds=1)
@@ -34,6 +34,7 @@ SUSPECT_ANYWAY = 5
 """Deaths after which it is, however much was done in between."""
 
 _RPC_TIMEOUT = timedelta(seconds=5)
+_GIVEN_UP = "given_up"
 
 
 class Superseded(Exception):
@@ -78,16 +79,20 @@ class Life:
 
     Args:
         waiting: What the batch waits for.
+        key: The batch's key.
 
     Attributes:
         account: What the next attempt is to know.
+        given_up: Items in flight that other batches have since, from this attempt and earlier ones.
         in_flight: Returns how many items run now.
         waiting: What the batch waits for.
     """
 
-    def __init__(self, waiting: Waiting) -> None:
+    def __init__(self, waiting: Waiting, key: str) -> None:
         self._info = activity.info()
+        self._key = key
         self._told = _told(self._info.heartbeat_details)
+        self.given_up = _given_up(self._info.heartbeat_details)
         # What the last attempt has got done is known once its checkpoint is found.
         self.account = self._told.after(self._told.settled) if self._info.attempt > 1 else Account()
         self.in_flight: Callable[[], int] = lambda: 0
@@ -110,8 +115,8 @@ class Life:
             return
         await self.acknowledged()
 
-    async def acknowledged(self) -> None:
-        """Send a heartbeat, and wait for the server's answer.
+    async def acknowledged(self) -> bool:
+        """Send a heartbeat, and wait for the server's answer; returns whether there was one.
 
         Raises:
             Superseded: The server wants nothing more of this attempt.
@@ -121,10 +126,24 @@ class Life:
             await handle.heartbeat(self._details(), rpc_timeout=_RPC_TIMEOUT)
         except AsyncActivityCancelledError:
             # Of a cancellation the activity hears in the ordinary way.
-            return
+            return False
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise Superseded("the server has given this batch to another worker") from None
+            return False
+        return True
+
+    async def give_up(self, count: int) -> None:
+        """Let other batches of the workflow have so many items in flight."""
+        self.given_up += count
+        info = self._info
+        with contextlib.suppress(Superseded, RPCError):
+            # First for the next attempt to know of, or both it and those others would use them.
+            if await self.acknowledged():
+                workflow = activity.client().get_workflow_handle(
+                    info.workflow_id or "", run_id=info.workflow_run_id
+                )
+                await workflow.signal(SPARE_SIGNAL, Spare(self._key, count), rpc_timeout=_RPC_TIMEOUT)
 
     @contextlib.asynccontextmanager
     async def beating(self, heartbeat_timeout: float) -> AsyncIterator[None]:
@@ -169,6 +188,8 @@ class Life:
         details = {**asdict(self.account), "in_flight": self.in_flight()}
         if self._checkpoint:
             details["checkpoint"] = self._checkpoint
+        if self.given_up:
+            details[_GIVEN_UP] = self.given_up
         if self.waiting.reason:
             details[WAITING] = self.waiting.reason
         return details
@@ -176,7 +197,15 @@ class Life:
 
 def _told(details: Any) -> Account:
     """Return what the last attempt has told; an attempt that died at once has told nothing."""
-    given = details[0] if details else {}
-    if not isinstance(given, dict):
-        return Account()
+    given = _fields(details)
     return Account(**{name: given[name] for name in Account.__dataclass_fields__ if name in given})
+
+
+def _given_up(details: Any) -> int:
+    """Return what earlier attempts have given up."""
+    return int(_fields(details).get(_GIVEN_UP, 0))
+
+
+def _fields(details: Any) -> dict[str, Any]:
+    given = details[0] if details else None
+    return given if isinstance(given, dict) else {}

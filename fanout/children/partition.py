@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
 from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -13,6 +15,7 @@ from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 with workflow.unsafe.imports_passed_through():
     from fanout import quick, topology, wire
+    from fanout.children.share import Share
     from fanout.children.work import Portion, Work
     from fanout.models import PartitionTime, Totals, cut
     from fanout.options import Options
@@ -68,11 +71,8 @@ class Partition:
         self._pace = self._state.pace
         self._totals = self._state.totals
         self._samples = list(self._state.samples)
-        self._concurrencies = topology.window(
-            self._run.batch_concurrency, branch.concurrency, self._work.count
-        )
-        self._limit = topology.history_limit(self._options, len(self._concurrencies))
-        self._in_flight: dict[str, int] = {}
+        self._share = Share(branch.concurrency, self._run.batch_concurrency)
+        self._limit = topology.history_limit(self._options, self._share.batches)
         self._draining = False
         self._endless = endless
         self._not_run = 0
@@ -107,44 +107,69 @@ class Partition:
             total=self._branch.count,
             planned=True,
             totals=self._totals,
-            in_flight=sum(self._in_flight.values()),
+            in_flight=self._share.spent,
             samples=self._samples,
         )
+
+    def give_up(self, key: str, count: int) -> None:
+        """Note that a batch in flight has fewer items left than it may run at once."""
+        self._share.give_up(key, count)
+
+    def spend(self, concurrency: int) -> None:
+        """Note how many items may be in flight from now on."""
+        self._share.limit = concurrency
 
     # ---- the window
 
     async def _run_window(self) -> bool:
         """Run batches until none is left or the history is long enough; returns whether the run was canceled."""
-        slots = [asyncio.create_task(self._slot(concurrency)) for concurrency in self._concurrencies]
+        running: list[asyncio.Task[None]] = []
         alarm = asyncio.create_task(self._ring())
         try:
-            await asyncio.gather(*slots)
+            while True:
+                while batch := self._next():
+                    running.append(asyncio.create_task(batch))
+                if not running and (self._draining or not self._work.count):
+                    return False
+                await workflow.wait_condition(lambda: self._may_go_on(running))
+                for task in running:
+                    if task.done():
+                        task.result()
+                running[:] = [task for task in running if not task.done()]
         except (ActivityError, asyncio.CancelledError):
-            failures = await quick.wind_up(slots)
+            failures = await quick.wind_up(running)
             if failures:
                 raise getattr(failures[0], "cause", None) or failures[0] from None
             return True
         finally:
             alarm.cancel()
-        return False
 
-    async def _slot(self, concurrency: int) -> None:
-        """Run one batch after the other; ends when there is nothing left to do, or to hand back."""
-        while not self._stopping():
-            if self._work.crowded:
-                await self._decide(self._work.gather(), 0, "gather")
-            elif self._work.ready(workflow.time()):
-                await self._run_batch(concurrency)
-            elif self._in_flight or self._work.waiting:
-                # A batch in flight may still hand some of its items back, and others wait for their retry.
-                await workflow.wait_condition(self._may_go_on)
-            else:
-                return
-
-    def _may_go_on(self) -> bool:
-        return (
-            self._draining or self._work.ready(workflow.time()) or not (self._in_flight or self._work.waiting)
+    def _may_go_on(self, running: list[asyncio.Task[None]]) -> bool:
+        # Batches in flight may still hand some of their items back, and others wait for their retry.
+        return any(task.done() for task in running) or (
+            not self._draining and self._work.ready(workflow.time()) and self._share.offer() > 0
         )
+
+    def _next(self) -> Coroutine[Any, Any, None] | None:
+        """Take the items of the next batch; None where none can begin now."""
+        if self._stopping():
+            return None
+        if self._work.crowded:
+            return self._decide(self._key(), self._work.gather(), 0, "gather")
+        concurrency = self._share.offer()
+        if not concurrency or not self._work.ready(workflow.time()):
+            return None
+        size = topology.next_batch(
+            self._size, self._pace, self._work.count, concurrency, self._share.batches, self._options
+        )
+        portion = self._work.take(size, workflow.time())
+        key = self._key()
+        self._share.take(key, min(concurrency, portion.count))
+        return self._run_batch(key, portion, concurrency)
+
+    def _key(self) -> str:
+        number, self._sequence = self._sequence, self._sequence + 1
+        return batch_key(self._number, number, self._planner)
 
     async def _ring(self) -> None:
         """Wake the window when something is due: workflows see the time pass only when something happens."""
@@ -160,24 +185,18 @@ class Partition:
                     timeout_summary="until the next retry is due",
                 )
 
-    async def _run_batch(self, concurrency: int) -> None:
-        size = topology.next_batch(
-            self._size, self._pace, self._work.count, concurrency, len(self._concurrencies), self._options
-        )
-        await self._decide(self._work.take(size, workflow.time()), concurrency)
-
-    async def _decide(self, portion: Portion, concurrency: int, verb: str = "") -> None:
-        """Run or seal the batch of some items, and take note of what its commit says."""
-        key = batch_key(self._number, self._sequence, self._planner)
-        self._sequence += 1
-        self._in_flight[key] = min(concurrency, portion.count)
+    async def _run_batch(self, key: str, portion: Portion, concurrency: int) -> None:
         try:
-            if concurrency:
-                output = await self._commit_of(key, portion, concurrency)
-            else:
-                output = await self._begin(key, portion, 0, verb)
+            await self._decide(key, portion, concurrency)
         finally:
-            del self._in_flight[key]
+            self._share.end(key)
+
+    async def _decide(self, key: str, portion: Portion, concurrency: int, verb: str = "") -> None:
+        """Run or seal the batch of some items, and take note of what its commit says."""
+        if concurrency:
+            output = await self._commit_of(key, portion, concurrency)
+        else:
+            output = await self._begin(key, portion, 0, verb)
         self._settle(output.key or key, output)
 
     async def _commit_of(self, key: str, portion: Portion, concurrency: int) -> BatchOutput:
@@ -234,9 +253,6 @@ class Partition:
         )
 
     def _stopping(self) -> bool:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            return True
         if self._endless:
             return False
         info = workflow.info()
@@ -255,7 +271,7 @@ class Partition:
             f"**{self._totals.done:,}** of {self._branch.count:,} items done",
             f"- succeeded: {self._totals.succeeded:,}",
             f"- failed: {self._totals.failed:,}",
-            f"- batches in flight: {len(self._in_flight):,}, of about {self._size:,} items",
+            f"- batches in flight: {self._share.in_flight:,}, of about {self._size:,} items",
         ]
         if waiting := self._work.waiting_count:
             lines.append(f"- waiting for a retry: {waiting:,}")
@@ -270,7 +286,7 @@ class Partition:
             start=self._branch.start,
             count=self._branch.count,
             pages=self._branch.pages,
-            concurrency=self._branch.concurrency,
+            concurrency=self._share.limit,
             state=PartitionState(
                 todo=self._work.todo,
                 waiting=self._work.waiting,

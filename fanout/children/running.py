@@ -18,6 +18,10 @@ AFTER_DEATHS = 5
 """After a death checkpoints come so many times as often: what gets something done is no suspect."""
 
 
+SPARE_SECONDS = 0.1
+"""How often a batch looks whether it has begun its last items, and others may have the places that got free."""
+
+
 async def run_window(window: Window, execution: Execution, life: Life, aside: Sequence[Items]) -> None:
     """Run a window; on return, what it has done is to be committed.
 
@@ -33,7 +37,11 @@ async def run_window(window: Window, execution: Execution, life: Life, aside: Se
     """
     life.in_flight = lambda: window.in_flight
     work = asyncio.ensure_future(window.run())
-    async with beside(_hand_back(window)), _keeping(window, execution, life, aside) as keeper:
+    async with (
+        beside(_hand_back(window)),
+        beside(_give_up(window, life)),
+        _keeping(window, execution, life, aside) as keeper,
+    ):
         try:
             await asyncio.wait({work, keeper}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
@@ -66,6 +74,14 @@ async def _hand_back(window: Window) -> None:
     """Stop the window when the worker shuts down: it ends what is in flight, and hands the rest back."""
     await activity.wait_for_worker_shutdown()
     window.stop()
+
+
+async def _give_up(window: Window, life: Life) -> None:
+    """Let other batches have what this one needs no more: its last items may take long."""
+    while True:
+        await asyncio.sleep(SPARE_SECONDS)
+        if spare := window.give_up():
+            await life.give_up(spare)
 
 
 @contextlib.asynccontextmanager

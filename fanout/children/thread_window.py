@@ -64,7 +64,8 @@ class ThreadWindow(SlotWindow):
         list_size: int | None = None,
     ) -> None:
         self._list_size = None if list_size is None else min(list_size, limit)
-        super().__init__(book, limit=limit // (self._list_size or 1), deadline=deadline)
+        width = self._list_size or 1
+        super().__init__(book, limit=limit // width, deadline=deadline, width=width)
         self._call = call
         self._context = context
         self._pool = pool

@@ -29,6 +29,13 @@ LARGE = 1024
 """Bytes of an output above which it is counted: counting each would slow down the small ones."""
 
 
+SPARE_SHARE = 4
+"""A window gives up what it needs no more when that is one in so many of its slots: less is not worth the trouble …"""
+
+LEAST_SPARE = 10
+"""… and one in so many of those that it began with: so it does not do so very often."""
+
+
 class Slot(Protocol):
     """One place in the window: where an item runs now."""
 
@@ -71,6 +78,10 @@ class Window(ABC):
         """Return what keeps the book from changing meanwhile."""
         return contextlib.nullcontext()
 
+    def give_up(self) -> int:
+        """Give up what it may have in flight and will never need again; returns how many items."""
+        return 0
+
     @property
     @abstractmethod
     def in_flight(self) -> int:
@@ -82,13 +93,15 @@ class SlotWindow(Window):
 
     Args:
         book: The items.
-        limit: Items in flight at most.
+        limit: Slots at most.
         deadline: Seconds after which no further item is begun.
+        width: Items that run in one slot.
     """
 
-    def __init__(self, book: Book, *, limit: int, deadline: float) -> None:
+    def __init__(self, book: Book, *, limit: int, deadline: float, width: int = 1) -> None:
         self.book = book
-        self.limit = limit
+        self.limit = self._whole = limit
+        self.width = width
         self.stopping = False
         self._seconds = deadline
         self._fresh: Iterator[int] = iter(())
@@ -126,6 +139,19 @@ class SlotWindow(Window):
     @abstractmethod
     async def halt(self) -> None:
         """Stop, and cut off what is in flight: those items stay without an outcome."""
+
+    def give_up(self) -> int:
+        """See base class."""
+        with self.guard():
+            if not (self._exhausted or self.stopping):
+                return 0
+            # Each of those that wait for another attempt will need a slot.
+            needed = self._open + (0 if self.stopping else len(self._retries))
+            idle = self.limit - needed
+            if not needed or idle < max(self.limit / SPARE_SHARE, self._whole / LEAST_SPARE):
+                return 0
+            self.limit = needed
+            return idle * self.width
 
     @property
     def in_flight(self) -> int:

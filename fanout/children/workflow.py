@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
 
     from fanout import wire
     from fanout.errors import FanoutError
-    from fanout.wire import BranchInput, BranchOutput, NodeProgress
+    from fanout.wire import BranchInput, BranchOutput, NodeProgress, Spare
 
 
 @workflow.defn(name=wire.PARTITION_WORKFLOW, failure_exception_types=[FanoutError, ValidationError])
@@ -35,3 +35,13 @@ class PartitionWorkflow:
     def progress(self) -> NodeProgress:
         """Return the settled numbers of this partition."""
         return self._partition.progress()
+
+    @workflow.signal(name=wire.SPARE_SIGNAL)
+    def give_up(self, spare: Spare) -> None:
+        """Spend elsewhere what a batch needs no more."""
+        self._partition.give_up(spare.key, spare.count)
+
+    @workflow.signal(name=wire.SHARE_SIGNAL)
+    def spend(self, concurrency: int) -> None:
+        """Spend so much from now on."""
+        self._partition.spend(concurrency)

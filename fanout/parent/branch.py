@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, is_cancelled_exception
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    ChildWorkflowError,
+    FailureError,
+    is_cancelled_exception,
+)
 from temporalio.workflow import ChildWorkflowHandle
 
 from fanout import quick, topology, wire
@@ -36,18 +43,24 @@ class Branch:
         level: Of the node: 0 where its children are partitions.
         concurrency: Items in flight that the node may spend, divided among its live children.
         items: Items below the node, as far as known.
+
+    Attributes:
+        run_ref: What children need to know of the run.
+        totals: Of the children that have ended.
+        live: What each live child may spend, the one begun last at the end.
     """
 
     def __init__(self, run: RunRef, shape: Shape, *, level: int, concurrency: int, items: int) -> None:
         self.run_ref = run
         self.totals = Totals()
-        self.live: set[str] = set()
+        self.live: dict[str, int] = {}
         self._shape = shape
         self._level = level
         self._children = 0
         self._winding_up = False
         self._lock = asyncio.Lock()
         live = topology.live_children(shape, level, concurrency, items)
+        self._concurrency = concurrency
         self._shares = topology.divide(concurrency, live)
         self._partitions = 0
         self._not_run = 0
@@ -74,6 +87,11 @@ class Branch:
             if not is_cancelled_exception(error):
                 raise
         return self.output()
+
+    async def spend(self, concurrency: int) -> None:
+        """Take note of how many items may be in flight below the node from now on, where these are more."""
+        more, self._concurrency = concurrency - self._concurrency, concurrency
+        await self._hand_on(more)
 
     def output(self) -> BranchOutput:
         """Return what came of the children so far."""
@@ -102,13 +120,28 @@ class Branch:
                 # One at a time, so that children are numbered in the order of their items.
                 rest = self._shape.takes_the_rest(self._children)
                 span = await next_span(EVERYTHING if rest else self._shape.unit(self._level))
-                if span is None:
-                    return
-                self._children += 1
+                if span is not None:
+                    self._children += 1
+            if span is None:
+                await self._hand_on(share)
+                return
             level = self._shape.level_holding(span.count) if rest else self._level
-            await self._run_child(level, span, share)
+            share = await self._run_child(level, span, share)
 
-    async def _run_child(self, level: int, span: Span, share: int) -> None:
+    async def _hand_on(self, share: int) -> None:
+        """Give what nothing is left for here to the live child that has least: it has the longest way to go."""
+        # Histories of earlier versions hold no such signals.
+        if share <= 0 or not self.live or not workflow.patched("hand-on-shares"):
+            return
+        child_id = min(reversed(self.live), key=self.live.__getitem__)
+        self.live[child_id] += share
+        # It may have ended, or be about to: then its share comes back with its end.
+        with contextlib.suppress(FailureError):
+            child = workflow.get_external_workflow_handle(child_id)
+            await child.signal(wire.SHARE_SIGNAL, self.live[child_id])
+
+    async def _run_child(self, level: int, span: Span, share: int) -> int:
+        """Run a child to its end; returns what it was allowed to spend at last."""
         kind, child_id, number = self._name(level, span)
         self._items += span.count
         noun = "partition" if level == 0 else "group"
@@ -131,15 +164,16 @@ class Branch:
                 static_details=f"{span.count:,} items of run `{self.run_ref.run_id}`, at most {share:,} in flight",
             )
             child = await quick.begin(starting)
-            self.live.add(child_id)
+            self.live[child_id] = share
             output: BranchOutput = await quick.outcome(child)
         except (ChildWorkflowError, asyncio.CancelledError) as error:
             if is_cancelled_exception(error):
                 self._not_run += span.count
             raise
         finally:
-            self.live.discard(child_id)
+            share = self.live.pop(child_id, share)
         self._add(output)
+        return share
 
     def _name(self, level: int, span: Span) -> tuple[str, str, int]:
         run = self.run_ref

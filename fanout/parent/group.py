@@ -54,5 +54,10 @@ class GroupWorkflow:
         """Return the settled numbers of this group, and its live children."""
         return self._branch.progress(self._count, planned=True)
 
+    @workflow.signal(name=wire.SHARE_SIGNAL, unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
+    async def spend(self, concurrency: int) -> None:
+        """Spend so much from now on."""
+        await self._branch.spend(concurrency)
+
     async def _next_span(self, size: int) -> Span | None:
         return self._tiler.take(size)

@@ -27,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
         PlanOutput,
         RunInput,
         RunRef,
+        Spare,
     )
 
 SMALL = 1000
@@ -94,6 +95,12 @@ class RunWorkflow:
         if isinstance(self._below, Partition):
             return self._below.progress()
         return self._below.progress(self._total, self._tiler.complete)
+
+    @workflow.signal(name=wire.SPARE_SIGNAL)
+    def give_up(self, spare: Spare) -> None:
+        """Spend elsewhere what a batch of a small run needs no more."""
+        if isinstance(self._below, Partition):
+            self._below.give_up(spare.key, spare.count)
 
     # ---- planning
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanout import topology
+from fanout.children.share import Share
 from fanout.options import Options
 
 PENDING_LIMIT = 2_000
@@ -32,6 +33,15 @@ def runs(draw: st.DrawFn) -> tuple[int, Options]:
     # What a person may choose without asking for more partitions than there are names for.
     size = draw(st.none() | st.integers(max(1, total // 10**7), 10**8))
     return total, Options(**{**chosen.__dict__, "partition_size": size})
+
+
+def spread(batch_concurrency: int, concurrency: int, items: int) -> list[int]:
+    """Return how a partition spends its share on its first batches."""
+    share, slots = Share(concurrency, batch_concurrency), list[int]()
+    while len(slots) < items and (offered := share.offer()):
+        share.take(str(len(slots)), offered)
+        slots.append(offered)
+    return slots
 
 
 def children_of(shape: topology.Shape, level: int, items: int) -> int:
@@ -80,7 +90,7 @@ def test_the_live_batches_never_exceed_max_concurrency(run: tuple[int, Options])
             return sum(spent(level - 1, share, below) * shares.count(share) for share in set(shares))
         found = 0
         for share in set(shares):
-            slots = topology.window(shape.batch_concurrency, share, below)
+            slots = spread(shape.batch_concurrency, share, below)
             assert len(slots) <= topology.MAX_WINDOW <= PENDING_LIMIT
             assert all(1 <= slot <= shape.batch_concurrency for slot in slots)
             found += sum(slots) * shares.count(share)
@@ -95,7 +105,7 @@ def test_with_default_options_a_large_run_reaches_max_concurrency(total: int, co
     shape = topology.plan(total, chosen)
     live = topology.live_children(shape, shape.levels, concurrency, total)
     reached = sum(
-        sum(topology.window(shape.batch_concurrency, share, shape.partition_size))
+        sum(spread(shape.batch_concurrency, share, shape.partition_size))
         for share in topology.divide(concurrency, live)
     )
     assert shape.levels == 0
@@ -163,7 +173,7 @@ def test_slow_items_get_batches_of_about_batch_seconds() -> None:
 def test_a_small_set_begins_with_all_of_max_concurrency_in_flight(items: int) -> None:
     chosen = Options(max_concurrency=100)
     shape = topology.plan(items, chosen)
-    slots = topology.window(shape.batch_concurrency, 100, items)
+    slots = spread(shape.batch_concurrency, 100, items)
     remaining, begun = items, 0
     for slot in slots:
         taken = topology.next_batch(topology.FIRST_BATCH, 0.0, remaining, slot, len(slots), chosen)

@@ -1,0 +1,67 @@
+"""The items in flight that a partition may spend, and how many of them each of its batches holds. Pure."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from fanout.topology import MAX_WINDOW
+
+MAX_BATCHES = 2 * MAX_WINDOW
+"""Batches in flight, those included that have given up most of what they held: half of what Temporal allows."""
+
+
+class Share:
+    """What a partition may spend, and who has it.
+
+    Args:
+        limit: Items in flight of the whole partition.
+        batch_concurrency: Items in flight of one batch at most.
+
+    Attributes:
+        limit: Items in flight of the whole partition; where it was lowered, more may be spent for a while.
+        spent: Items in flight at most, just now.
+    """
+
+    def __init__(self, limit: int, batch_concurrency: int) -> None:
+        self.limit = limit
+        self._batch_concurrency = batch_concurrency
+        self.spent = 0
+        self._held: dict[str, int] = {}
+
+    @property
+    def batches(self) -> int:
+        """How many batches are in flight where the whole share is spent evenly."""
+        return min(ceil(self.limit / self._batch_concurrency), MAX_WINDOW)
+
+    @property
+    def in_flight(self) -> int:
+        """Batches that hold something."""
+        return len(self._held)
+
+    def offer(self) -> int:
+        """Return the items in flight of the next batch; 0 where it has to wait.
+
+        What is free is divided evenly. Less than half of what a batch may have is not worth one, while others run.
+        """
+        most = min(self.limit, MAX_WINDOW * self._batch_concurrency)
+        free = most - self.spent
+        if free <= 0 or self.in_flight >= MAX_BATCHES:
+            return 0
+        offered = ceil(free / ceil(free / self._batch_concurrency))
+        return offered if 2 * offered >= self._batch_concurrency or not self._held else 0
+
+    def take(self, key: str, count: int) -> None:
+        """Note what a batch holds from now on."""
+        self._held[key] = count
+        self.spent += count
+
+    def give_up(self, key: str, count: int) -> None:
+        """Note that a batch in flight needs so many no more; one that has ended has given up all."""
+        if key in self._held:
+            freed = min(count, self._held[key])
+            self._held[key] -= freed
+            self.spent -= freed
+
+    def end(self, key: str) -> None:
+        """Note the end of a batch."""
+        self.spent -= self._held.pop(key)
