@@ -15,6 +15,12 @@ from fanout.options import Options
 MAX_WINDOW = 500
 """Batches in flight in one partition: a quarter of the 2,000 pending activities that Temporal allows."""
 
+USUAL_BATCHES = 100
+"""Batches in flight of a run, unless their concurrency would be too large: a worker process holds so many at once."""
+
+LARGEST_CONCURRENCY = 10_000
+"""Items in flight in one batch: more are lost where its worker dies, and gain nothing."""
+
 MAX_LIVE_CHILDREN = 100
 """Children of one node that run at once, unless the window asks for more."""
 
@@ -38,7 +44,7 @@ EVENTS_PER_BATCH = 7
 
 GROWTH = 20
 
-SHORTEST_BATCH = 0.5
+SHORTEST_BATCH = 1.0
 """Seconds below which a batch is not made smaller for the sake of a common end."""
 
 
@@ -105,8 +111,10 @@ def _batch_concurrency(total: int, options: Options, list_size: int) -> int:
         found = options.batch_concurrency
     else:
         largest = options.batch_size or ITEMS_PER_SMALL_BATCH
-        root = isqrt(options.max_concurrency - 1) + 1
-        batches = min(root, ceil(total / min(largest, ITEMS_PER_SMALL_BATCH)))
+        # As many batches as each has items in flight, within what workers hold at once.
+        root = min(isqrt(options.max_concurrency - 1) + 1, USUAL_BATCHES)
+        batches = max(root, ceil(options.max_concurrency / LARGEST_CONCURRENCY))
+        batches = min(batches, ceil(total / min(largest, ITEMS_PER_SMALL_BATCH)))
         found = max(list_size, ceil(options.max_concurrency / batches))
     return min(found, options.batch_size or found, options.max_concurrency)
 

@@ -34,6 +34,9 @@ with workflow.unsafe.imports_passed_through():
 SMALL = 1000
 """Items of a partition whose publishing is quick enough for a local activity."""
 
+MANY_ROUNDS = 8
+"""Items per slot of a batch that is long enough to tell how quick its items are."""
+
 MAX_SAMPLES = 5
 SHORTEST_TIMER = 1.0
 LONGEST_BATCH = timedelta(days=30)
@@ -197,7 +200,7 @@ class Partition:
             output = await self._commit_of(key, portion, concurrency)
         else:
             output = await self._begin(key, portion, 0, verb)
-        self._settle(output.key or key, output)
+        self._settle(output.key or key, output, concurrency)
 
     async def _commit_of(self, key: str, portion: Portion, concurrency: int) -> BatchOutput:
         try:
@@ -237,7 +240,7 @@ class Partition:
             summary=f"{verb} {portion.words}".lstrip(),
         )
 
-    def _settle(self, key: str, output: BatchOutput) -> None:
+    def _settle(self, key: str, output: BatchOutput, concurrency: int) -> None:
         planner, number = planned(key)
         first, end = self._keys.setdefault(planner, [number, number])
         self._keys[planner] = [min(first, number), max(end, number + 1)]
@@ -245,8 +248,10 @@ class Partition:
         self._samples = (self._samples + output.samples)[:MAX_SAMPLES]
         self._work.put_back(output.more, output.rests)
         workflow.set_current_details(self._details())
-        if output.totals.done:
-            self._pace = output.totals.done / max(output.seconds, 1e-6)
+        done = output.totals.done
+        # A batch of a few rounds spends most of its time on the last of its items, and says little of the others.
+        if done and (done >= MANY_ROUNDS * concurrency or not self._pace):
+            self._pace = done / max(output.seconds, 1e-6)
         outputs = self._totals.result_bytes / max(self._totals.succeeded, 1)
         self._size = topology.grown_size(
             self._size, self._pace, self._options, max(self._bytes_per_item, outputs)

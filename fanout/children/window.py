@@ -16,6 +16,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from operator import length_hint
 from typing import Protocol
 
 from fanout.children.book import HOLD_SECONDS, Book
@@ -100,7 +101,7 @@ class SlotWindow(Window):
 
     def __init__(self, book: Book, *, limit: int, deadline: float, width: int = 1) -> None:
         self.book = book
-        self.limit = self._whole = limit
+        self.limit = self._largest = limit
         self.width = width
         self.stopping = False
         self._seconds = deadline
@@ -117,14 +118,15 @@ class SlotWindow(Window):
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         deadline = self._loop.time() + self._seconds
-        self._fresh = iter(self._sorted_by_time())
+        fresh = self._sorted_by_time()
+        self._fresh, self._number = iter(fresh), len(fresh)
         self._start(self._source)
         while not self._finished():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._pause(deadline))
             self._wake.clear()
             now = self._loop.time()
-            if now >= deadline:
+            if now >= deadline and not self._filling():
                 self.stop()
             self._look_after(now)
             if self._next_due() <= now and self._open < self.limit and not self.stopping:
@@ -148,7 +150,7 @@ class SlotWindow(Window):
             # Each of those that wait for another attempt will need a slot.
             needed = self._open + (0 if self.stopping else len(self._retries))
             idle = self.limit - needed
-            if not needed or idle < max(self.limit / SPARE_SHARE, self._whole / LEAST_SPARE):
+            if not needed or idle < max(self.limit / SPARE_SHARE, self._largest / LEAST_SPARE):
                 return 0
             self.limit = needed
             return idle * self.width
@@ -221,6 +223,11 @@ class SlotWindow(Window):
                 heapq.heappush(self._retries, (self._loop.time() + wait, position))
         return fresh
 
+    def _filling(self) -> bool:
+        """Tell whether most items that began are in flight, and more can begin: to hand those back gains nothing."""
+        begun = self._number - length_hint(self._fresh)
+        return begun < self.limit and begun <= 2 * self._open
+
     def _finished(self) -> bool:
         if self._open:
             return False
@@ -228,8 +235,10 @@ class SlotWindow(Window):
 
     def _pause(self, deadline: float) -> float:
         now = self._loop.time()
-        until = min(deadline, self._next_due()) if self._open < self.limit else deadline
-        return self._tick() if self.stopping else max(0.0, min(self._tick(), until - now))
+        until = self._next_due() if self._open < self.limit and not self.stopping else math.inf
+        if now < deadline:
+            until = min(until, deadline)
+        return max(0.0, min(self._tick(), until - now))
 
     def _next_due(self) -> float:
         try:

@@ -224,3 +224,47 @@ async def test_an_error_of_the_window_itself_is_raised_and_not_swallowed() -> No
     case.book.dump = broken
     with pytest.raises(MemoryError):
         await asyncio.wait_for(window.run(), 5)
+
+
+async def test_a_deadline_does_not_stop_a_window_that_is_still_filling() -> None:
+    """What is handed back could as well have begun: a process needs its time to begin half a million items."""
+    case = Case("async", 300, limit=300, deadline=0.05)
+
+    def act(number: int) -> float:
+        time.sleep(0.001)
+        return 0.5
+
+    await asyncio.wait_for(case.window(act).run(), 10)
+    assert (case.done, case.peak) == (300, 300)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_window_that_has_begun_its_last_items_gives_up_what_they_do_not_need(kind: str) -> None:
+    case = Case(kind, 20, limit=10, retries=0)
+    window = case.window(lambda number: 0.01 if number < 18 else 0.5)
+    running = asyncio.ensure_future(window.run())
+    await eventually(lambda: case.done == 18)
+    await eventually(lambda: window.in_flight == 2)
+    assert window.give_up() == 8
+    assert window.give_up() == 0
+    assert window.limit == 2
+    await asyncio.wait_for(running, 5)
+    assert case.done == 20
+
+
+async def test_slots_for_items_that_wait_for_another_attempt_are_not_given_up() -> None:
+    case = Case("async", 10, limit=10, retries=1, retry_initial=0.3)
+
+    def act(number: int) -> float:
+        if number < 4 and case.book.attempts.get(number, 0) == 0:
+            raise ValueError("again")
+        return 0.2 if number < 5 else 0.01
+
+    window = case.window(act)
+    running = asyncio.ensure_future(window.run())
+    await eventually(lambda: case.done == 5)
+    await eventually(lambda: window.in_flight <= 1)
+    assert window.give_up() == 5
+    await asyncio.wait_for(running, 5)
+    assert case.done == 10
+    assert case.peak <= 10
