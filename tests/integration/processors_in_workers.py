@@ -17,7 +17,7 @@ from temporalio.client import Client
 
 import fanout
 from fanout.children.budget import INFLIGHT_BYTES
-from fanout.worker import run_worker
+from fanout.worker import run_worker, share_heap
 
 
 def write(began: int, index: int) -> None:
@@ -88,4 +88,5 @@ if __name__ == "__main__":
     # As a module of its own name, so that the registered processors are those that tests import.
     from tests.integration.processors_in_workers import work as main
 
+    share_heap()  # as `fanout worker` does
     asyncio.run(main(*sys.argv[1:]))

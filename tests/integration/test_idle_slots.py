@@ -10,6 +10,7 @@ import pytest
 
 import fanout
 from fanout.children.batch import BatchActivity
+from fanout.children.running import SPARE_SECONDS
 from tests.integration.engine import Engine
 from tests.waiting import eventually
 
@@ -116,3 +117,17 @@ async def test_a_batch_does_without_the_slots_that_it_has_given_up_when_it_is_tr
         busy.open.set()
         assert (await asyncio.wait_for(run.result(), 20)).succeeded == 100
     assert busy.most == 20
+
+
+async def test_a_batch_of_few_items_gives_up_none_that_it_never_had(engine: Engine) -> None:
+    busy = Busy(lambda number: True)
+    processor = fanout.processor(busy.__call__, name="busy")
+    async with engine.worker(processor) as client:
+        run = await engine.start(client, processor, fanout.Range(5), batch_concurrency=50)
+        await eventually(lambda: busy.now == 5)
+        # It looks for what it may give up several times meanwhile.
+        seen = asyncio.get_running_loop().time()
+        await eventually(lambda: asyncio.get_running_loop().time() > seen + 3 * SPARE_SECONDS)
+        assert (await run.progress()).in_flight == 5
+        busy.open.set()
+        assert (await asyncio.wait_for(run.result(), 20)).succeeded == 5

@@ -89,19 +89,19 @@ async def test_batches_that_are_cut_otherwise_after_the_reset_meet_no_commit_of_
     async def uneven(number: int) -> int:
         if number < 1000:
             await asyncio.sleep(0.004)
-        if number >= 29_900:
+        if number >= 59_900:
             await gate.wait()
         return number
 
     async with engine.worker(uneven) as client:
         run = await fanout.start(
-            client, uneven, fanout.Range(30_000), id=engine.queue, task_queue=engine.queue,
-            partition_size=30_000, max_concurrency=4, batch_concurrency=2, history_limit=5000,
+            client, uneven, fanout.Range(60_000), id=engine.queue, task_queue=engine.queue,
+            partition_size=60_000, max_concurrency=4, batch_concurrency=2, history_limit=5000,
         )  # fmt: skip
         commits = engine.store / run.id
         await eventually(lambda: len(list(commits.glob("*/_commits/*/*.json"))) >= 3)
         await reset(client, partition_id(run.id, 0))
         gate.set()
-        assert (await asyncio.wait_for(run.result(), 60)).succeeded == 30_000
+        assert (await asyncio.wait_for(run.result(), 60)).succeeded == 60_000
     (output,) = commits.glob("*")
-    assert sorted(published(output)) == list(range(30_000))
+    assert sorted(published(output)) == list(range(60_000))
