@@ -53,19 +53,21 @@ class Watchdog:
             yield
             return
         limit = limit_of(heartbeat_timeout)
+        before = max(self._limits, default=0.0)
         self._limits.append(limit)
-        if len(self._limits) == 1:
+        if not before:
             self._begin()
-        else:
+        elif limit > before:
             self._arm()
         try:
             yield
         finally:
             self._limits.remove(limit)
-            if self._limits:
-                self._arm()
-            else:
+            after = max(self._limits, default=0.0)
+            if not after:
                 self._end()
+            elif after < limit:
+                self._arm()
 
     def _begin(self) -> None:
         self._ended = threading.Event()
@@ -85,6 +87,7 @@ class Watchdog:
         self._handle = asyncio.get_running_loop().call_later(interval, self._pulse)
 
     def _arm(self) -> None:
+        # Each time a thread is started: not for every batch.
         limit = max(self._limits)
         self._deadline = time.monotonic() + limit
         faulthandler.dump_traceback_later(limit, exit=True, file=self._file)
