@@ -210,6 +210,7 @@ class BatchInput:
         concurrency: Items in flight at most; 0 runs none, and only seals the key: whatever was committed stands, and
             where nothing was, one checkpoint is made the commit, which says that all else remains.
         rests: The items, where they were handed back; empty for the range.
+        last: Whether no item was left for others when it was planned: then nobody needs what it gives up.
     """
 
     output: str
@@ -220,6 +221,7 @@ class BatchInput:
     pages: list[Page]
     concurrency: int
     rests: list[RestRef] = field(default_factory=list)
+    last: bool = False
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ class BatchActivity:
                 book = self._book(job, plan.items, await loader.read(plan))
                 window = self._window(job, book, await _context(job.processor))
                 with self._bench.budget.holding(window, most), self._bench.watchdog.watching(heartbeat):
-                    await run_window(window, job.execution, job.life, aside)
+                    await run_window(window, job.execution, job.life, aside, last=job.batch.last)
                     commit = await job.execution.commit(book, aside)
         return output(commit, book.samples)
 

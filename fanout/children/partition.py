@@ -228,6 +228,7 @@ class Partition:
                 pages=cut(self._branch.pages, portion.start, portion.end) if concurrency else [],
                 concurrency=concurrency,
                 rests=portion.rests,
+                last=not self._work.count,
             ),
             task_queue=queue if concurrency else wire.control_queue(queue),
             result_type=BatchOutput,

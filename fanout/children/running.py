@@ -22,7 +22,9 @@ SPARE_SECONDS = 0.1
 """How often a batch looks whether it has begun its last items, and others may have the places that got free."""
 
 
-async def run_window(window: Window, execution: Execution, life: Life, aside: Sequence[Items]) -> None:
+async def run_window(
+    window: Window, execution: Execution, life: Life, aside: Sequence[Items], *, last: bool
+) -> None:
     """Run a window; on return, what it has done is to be committed.
 
     Args:
@@ -30,6 +32,7 @@ async def run_window(window: Window, execution: Execution, life: Life, aside: Se
         execution: Writes its checkpoints.
         life: Signs of life of the batch.
         aside: Items of the batch that are not in the window.
+        last: Whether nobody needs what the window gives up.
 
     Raises:
         asyncio.CancelledError: The server has given the batch to somebody else, or a person has paused it.
@@ -39,7 +42,7 @@ async def run_window(window: Window, execution: Execution, life: Life, aside: Se
     work = asyncio.ensure_future(window.run())
     async with (
         beside(_hand_back(window)),
-        beside(_give_up(window, life)),
+        contextlib.nullcontext() if last else beside(_give_up(window, life)),
         _keeping(window, execution, life, aside) as keeper,
     ):
         try:
