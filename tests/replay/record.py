@@ -31,13 +31,15 @@ QUEUE = "replay"
 
 
 @fanout.processor
-async def recorded(number: int, *, hold: int = -1) -> int:
-    """Fail every seventh item, and hold those from `hold` on for ever."""
+async def recorded(number: int, *, hold: int = -1, slow: bool = False) -> int:
+    """Fail every seventh item, hold those from `hold` on for ever, or let every tenth one take its time."""
     if number % 7 == 3:
         raise fanout.ItemError("one of seven", retryable=False)
     if 0 <= hold <= number:
         held.append(number)
         await asyncio.Event().wait()
+    if slow and number % 10 == 0:
+        await asyncio.sleep(0.5)
     return number
 
 
@@ -71,6 +73,20 @@ async def continued(client: Client, folder: Path) -> str:
         batch_concurrency=1,
         max_concurrency=8,
         history_limit=150,
+    )
+
+
+async def uneven(client: Client, folder: Path) -> str:
+    """Run batches that give up their places, in partitions that leave their shares to others."""
+    return await ended(
+        client,
+        "uneven",
+        fanout.Range(150),
+        params={"slow": True},
+        partition_size=50,
+        batch_size=10,
+        batch_concurrency=10,
+        max_concurrency=20,
     )
 
 
@@ -140,6 +156,9 @@ async def stopped(run: fanout.Run) -> str:
     return run.id
 
 
+KINDS = (flat, pages, groups, continued, uneven, empty, canceled, canceled_alone, failed, refused)
+
+
 async def record(name: str) -> None:
     """Run all, and write down what happened."""
     HISTORIES.mkdir(exist_ok=True)
@@ -150,7 +169,7 @@ async def record(name: str) -> None:
             client = await Client.connect(server.address, plugins=[plugin])
             stop = asyncio.Event()
             worker = asyncio.create_task(run_worker(client, QUEUE, stop=stop))
-            for kind in (flat, pages, groups, continued, empty, canceled, canceled_alone, failed, refused):
+            for kind in KINDS:
                 workflow_id = await kind(client, folder)
                 write(name, kind.__name__, await tree(client, workflow_id))
             stop.set()

@@ -27,6 +27,8 @@ KINDS = {
     "pages-partition",
     "pages-run",
     "refused-run",
+    "uneven-partition",
+    "uneven-run",
 }
 
 
