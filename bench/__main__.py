@@ -18,7 +18,17 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from bench import concurrency, continue_as_new, latency, machine, memory, tail, throughput, tree
+from bench import (
+    concurrency,
+    continue_as_new,
+    latency,
+    machine,
+    memory,
+    million,
+    tail,
+    throughput,
+    tree,
+)
 from bench.report import Report
 from bench.scales import SIZES, Scale, Sizes
 from bench.tables import table
@@ -28,6 +38,7 @@ RESULTS = Path(__file__).parent / "results"
 BENCHMARKS: dict[str, Callable[[Sizes], Awaitable[Report]]] = {
     "throughput": throughput.measure,
     "tail": tail.measure,
+    "million": million.measure,
     "memory": memory.measure,
     "concurrency": concurrency.measure,
     "latency": latency.measure,
