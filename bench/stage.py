@@ -118,6 +118,11 @@ async def stage(*, processes: int = 2, options: Sequence[str] = (), db: bool = F
                 yield Stage(server, client, _supervised(pid, processes), folder)
 
 
+def database_bytes(folder: Path) -> int:
+    """Return the size of the server's database file, and of what the database keeps beside it."""
+    return sum(file.stat().st_size for file in folder.glob("temporal.db*"))
+
+
 @asynccontextmanager
 async def worker_process(command: Sequence[str], log: Path) -> AsyncIterator[int]:
     """Run a process of ours while the block runs; yields its id."""
