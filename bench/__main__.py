@@ -21,6 +21,7 @@ from rich.console import Console
 from bench import (
     concurrency,
     continue_as_new,
+    cpu,
     latency,
     machine,
     memory,
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, Callable[[Sizes], Awaitable[Report]]] = {
     "scaling": scaling.measure,
     "patterns": patterns.measure,
     "startup": startup.measure,
+    "cpu": cpu.measure,
     "memory": memory.measure,
     "concurrency": concurrency.measure,
     "latency": latency.measure,
