@@ -19,6 +19,7 @@ from bench.stage import Stage, Timed, database_bytes, stage
 FANOUT = "fanout, two worker processes"
 BARE = "bare loop, one process"
 TWO_BARE = "bare loops, two processes on half each"
+CONTENDERS = (FANOUT, BARE, TWO_BARE)
 
 WARM_UP = 20_000
 ROUNDED = 1_000_000
@@ -90,7 +91,7 @@ async def measure(sizes: Sizes) -> Report:
 def _speed(samples: _Samples, count: int) -> list[Figure]:
     speeds = [
         Figure.median_of(name, [count / seconds for seconds in samples.seconds[name]], "items/s")
-        for name in (FANOUT, BARE, TWO_BARE)
+        for name in CONTENDERS
     ]
     return [
         *speeds,
