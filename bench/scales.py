@@ -68,7 +68,7 @@ SIZES = {
     Scale.SMOKE: Sizes(
         items=20_000,
         rounds=1,
-        tail_items=20_000,
+        tail_items=5_000,
         waiting_items=50_000,
         waiting_seconds=10,
         scaling_items=(1_000, 10_000),
