@@ -40,7 +40,7 @@ async def measure(sizes: Sizes) -> Report:
     return Report(
         title=f"{count:,} items of {wait:g} s, max_concurrency={count:,}, no other option, two worker processes",
         figures=[
-            Figure("most items in flight at once", found.highest, target=Target("=", count)),
+            Figure("most items in flight at once", found.highest, target=Target("=", count, must=True)),
             Figure("start to result / the wait", run.seconds / wait, "x", target=Target("≤", 1.4)),
             Figure("first item began to last item ended / the wait", found.seconds / wait, "x"),
             Figure(
