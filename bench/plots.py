@@ -1,4 +1,4 @@
-"""`python -m bench.plots FILE`: draw what a benchmark's JSON file holds; the same file gives the same drawings."""
+"""`python -m bench.plots FILE...`: draw what JSON files of benchmarks hold; the same files give the same drawings."""
 
 from __future__ import annotations
 
@@ -39,11 +39,16 @@ STYLE: dict[Any, Any] = {
 
 
 def main(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What `python -m bench` wrote.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(exists=True, dir_okay=False, help="What `python -m bench` wrote; the last one wins."),
+    ],
     to: Annotated[Path, typer.Option(help="Folder of the drawings.")] = IMAGES,
 ) -> None:
-    """Draw a chart for each benchmark of a file that has one."""
-    benchmarks = json.loads(file.read_text())["benchmarks"]
+    """Draw a chart for each benchmark of some files that has one."""
+    benchmarks: dict[str, Any] = {}
+    for file in files:
+        benchmarks |= json.loads(file.read_text())["benchmarks"]
     to.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
         for name, chart in CHARTS.items():
