@@ -18,7 +18,21 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from bench import concurrency, continue_as_new, latency, machine, memory, throughput, tree
+from bench import (
+    concurrency,
+    continue_as_new,
+    cpu,
+    latency,
+    machine,
+    memory,
+    million,
+    patterns,
+    scaling,
+    startup,
+    tail,
+    throughput,
+    tree,
+)
 from bench.report import Report
 from bench.scales import SIZES, Scale, Sizes
 from bench.tables import table
@@ -27,6 +41,12 @@ RESULTS = Path(__file__).parent / "results"
 
 BENCHMARKS: dict[str, Callable[[Sizes], Awaitable[Report]]] = {
     "throughput": throughput.measure,
+    "tail": tail.measure,
+    "million": million.measure,
+    "scaling": scaling.measure,
+    "patterns": patterns.measure,
+    "startup": startup.measure,
+    "cpu": cpu.measure,
     "memory": memory.measure,
     "concurrency": concurrency.measure,
     "latency": latency.measure,

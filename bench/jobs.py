@@ -10,6 +10,8 @@ import time
 from pydantic import BaseModel
 
 import fanout
+from bench.durations import LAWS
+from bench.hashing import digest
 
 INTERVAL = struct.Struct("<qq")
 """Beginning and end of an item, in nanoseconds of the machine's monotonic clock."""
@@ -47,6 +49,33 @@ async def nap(item: int, *, seconds: float, log: str) -> int:
     await asyncio.sleep(seconds)
     os.write(_log(log), INTERVAL.pack(began, time.monotonic_ns()))
     return item
+
+
+@fanout.processor(timeout=600)
+async def long_nap(item: int, *, seconds: float, log: str) -> int:
+    """Do as `nap`, for times that the default timeout of a minute would cut short.
+
+    Args:
+        item: A number.
+        seconds: How long.
+        log: Folder of the files.
+    """
+    return await nap.function(item, seconds=seconds, log=log)
+
+
+@fanout.processor
+async def uneven(item: int, *, law: str, log: str) -> int:
+    """Wait as long as a law of `bench.durations` says of this item, and note it as `nap` does.
+
+    Args:
+        item: A number.
+        law: Name of the law.
+        log: Folder of the files.
+    """
+    return await nap.function(item, seconds=LAWS[law](item), log=log)
+
+
+hashed = fanout.processor(digest, name="hashed", executor="process")
 
 
 _logs: dict[str, int] = {}

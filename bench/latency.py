@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from uuid import uuid4
 
 import fanout
+from bench.handwritten import QUEUE as BARE_QUEUE
+from bench.handwritten import OneActivity, workers
 from bench.jobs import number
-from bench.one_activity import OneActivity
 from bench.report import Figure, Report, Target
 from bench.scales import Sizes
-from bench.stage import QUEUE, Stage, polled, stage, worker_process
+from bench.stage import QUEUE, Stage, stage
 
 ITEMS = 100
 WARM_UPS = 5
-BARE_QUEUE = "bare"
 
 
 async def measure(sizes: Sizes) -> Report:
     """Time both in turn, on one warm server with a worker process each."""
     ours: list[float] = []
     bare: list[float] = []
-    async with stage(processes=1) as here:
-        log = here.folder / "bare.log"
-        command = [sys.executable, "-m", "bench.one_activity", here.server.address, BARE_QUEUE]
-        async with worker_process(command, log):
-            await polled(here.client, BARE_QUEUE, 1, log)
-            for turn in range(WARM_UPS + sizes.pairs):
-                pair = await _pair(here, bare_first=turn % 2 == 0)
-                if turn >= WARM_UPS:
-                    ours.append(1000 * pair[0])
-                    bare.append(1000 * pair[1])
+    async with (
+        stage(processes=1) as here,
+        workers(here.server.address, here.folder, processes=1),
+    ):
+        for turn in range(WARM_UPS + sizes.pairs):
+            pair = await _pair(here, bare_first=turn % 2 == 0)
+            if turn >= WARM_UPS:
+                ours.append(1000 * pair[0])
+                bare.append(1000 * pair[1])
     ours_median = Figure.median_of(f"fanout.map over {ITEMS} items", ours, "ms")
     bare_median = Figure.median_of("bare workflow with one activity", bare, "ms")
     return Report(

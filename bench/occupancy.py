@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from bench.jobs import INTERVAL
@@ -39,7 +40,7 @@ def read(folder: Path) -> list[Interval]:
     return found
 
 
-def occupancy(intervals: Sequence[Interval], *, ramp: float = 0.1, tail: float = 0.1) -> Occupancy:
+def occupancy(intervals: Iterable[Interval], *, ramp: float = 0.1, tail: float = 0.1) -> Occupancy:
     """Sum up some intervals.
 
     Args:
@@ -47,32 +48,41 @@ def occupancy(intervals: Sequence[Interval], *, ramp: float = 0.1, tail: float =
         ramp: Share of the time that counts as the way up, and not as the steady state.
         tail: Share of the time that counts as the way down.
     """
-    first = min(begin for begin, _ in intervals)
-    last = max(end for _, end in intervals)
+    begins, ends = map(_Times, zip(*intervals, strict=True))
+
+    def mean(low: int, high: int) -> float:
+        return (begins.since(high) - begins.since(low) - ends.since(high) + ends.since(low)) / (high - low)
+
+    first, last = begins.sorted[0], ends.sorted[-1]
     span = last - first
     edges = [first + span * step // 100 for step in range(101)]
-    curve = [_overlap(intervals, low, high) / (high - low) for low, high in pairwise(edges)]
-    low, high = first + int(span * ramp), last - int(span * tail)
     return Occupancy(
-        highest=highest(intervals),
-        mean=_overlap(intervals, low, high) / (high - low),
-        whole_mean=sum(end - begin for begin, end in intervals) / span,
+        highest=_highest(begins.sorted, ends.sorted),
+        mean=mean(first + int(span * ramp), last - int(span * tail)),
+        whole_mean=mean(first, last),
         seconds=span / 1e9,
-        curve=[round(value, 2) for value in curve],
+        curve=[round(mean(low, high), 2) for low, high in pairwise(edges)],
     )
 
 
-def highest(intervals: Iterable[Interval]) -> int:
+class _Times:
+    """Some moments; sorted and summed up once, as there may be a million."""
+
+    def __init__(self, moments: Iterable[int]) -> None:
+        self.sorted = sorted(moments)
+        self._sums = [0, *accumulate(self.sorted)]
+
+    def since(self, now: int) -> int:
+        """Return the time that has passed since the moments before now, over all of them."""
+        passed = bisect_left(self.sorted, now)
+        return passed * now - self._sums[passed]
+
+
+def _highest(begins: Sequence[int], ends: Sequence[int]) -> int:
     """Return how many intervals overlap at most; one that ends as another begins does not overlap it."""
-    steps: list[tuple[int, int]] = []
-    for begin, end in intervals:
-        steps += [(begin, 1), (end, -1)]
-    most = now = 0
-    for _, step in sorted(steps):
-        now += step
-        most = max(most, now)
+    most = ended = 0
+    for begun, begin in enumerate(begins, 1):
+        while ends[ended] <= begin and ended < begun - 1:
+            ended += 1
+        most = max(most, begun - ended)
     return most
-
-
-def _overlap(intervals: Iterable[Interval], low: int, high: int) -> int:
-    return sum(max(0, min(end, high) - max(begin, low)) for begin, end in intervals)

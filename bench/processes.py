@@ -47,12 +47,15 @@ class Memory:
 
 
 @asynccontextmanager
-async def watched(pids: Mapping[str, int], every: float = 0.1) -> AsyncIterator[dict[str, Memory]]:
+async def watched(
+    pids: Mapping[str, int], every: float = 0.1, *, uss: bool = True
+) -> AsyncIterator[dict[str, Memory]]:
     """Sample the memory of some processes while the block runs.
 
     Args:
         pids: Process ids by a name for people.
         every: Seconds between two samples.
+        uss: Whether to sample USS as well, for which the system walks through all pages of a process.
     """
     seen = {name: Memory() for name in pids}
     known = {name: psutil.Process(pid) for name, pid in pids.items()}
@@ -61,10 +64,13 @@ async def watched(pids: Mapping[str, int], every: float = 0.1) -> AsyncIterator[
         began = time.monotonic()
         while True:
             for name, process in known.items():
-                used = process.memory_full_info()
                 seen[name].at.append(round(time.monotonic() - began, 3))
-                seen[name].rss.append(used.rss)
-                seen[name].uss.append(used.uss)
+                if uss:
+                    used = process.memory_full_info()
+                    seen[name].rss.append(used.rss)
+                    seen[name].uss.append(used.uss)
+                else:
+                    seen[name].rss.append(process.memory_info().rss)
             await asyncio.sleep(every)
 
     sampling = asyncio.create_task(sample())

@@ -21,6 +21,17 @@ class Sizes:
     Attributes:
         items: Items of a run of `throughput`.
         rounds: Rounds of `throughput`; each measures every contender once.
+        tail_items: Items of each run of `tail`.
+        waiting_items: Items of `million`, all of which are to be in flight at once.
+        waiting_seconds: How long each of them waits.
+        scaling_items: Items of the runs of `scaling`.
+        scaling_rounds: How often each of them is run, up to a million items.
+        pattern_items: Items of each pattern of `patterns`.
+        pattern_children: Items of that which runs a child workflow for each.
+        pattern_rounds: Rounds of `patterns`.
+        starts: Measured starts of each process of `startup`.
+        hashed_items: Items of `cpu`.
+        hash_rounds: Rounds of `cpu`.
         memory_items: Items of the run of `memory`.
         chain_items: Items of `continue_as_new`.
         chain_window: Items in flight in `continue_as_new`.
@@ -32,6 +43,17 @@ class Sizes:
 
     items: int
     rounds: int
+    tail_items: int
+    waiting_items: int
+    waiting_seconds: float
+    scaling_items: tuple[int, ...]
+    scaling_rounds: int
+    pattern_items: int
+    pattern_children: int
+    pattern_rounds: int
+    starts: int
+    hashed_items: int
+    hash_rounds: int
     memory_items: int
     chain_items: int
     chain_window: int
@@ -46,6 +68,17 @@ SIZES = {
     Scale.SMOKE: Sizes(
         items=20_000,
         rounds=1,
+        tail_items=5_000,
+        waiting_items=50_000,
+        waiting_seconds=10,
+        scaling_items=(1_000, 10_000),
+        scaling_rounds=1,
+        pattern_items=200,
+        pattern_children=10,
+        pattern_rounds=1,
+        starts=2,
+        hashed_items=50,
+        hash_rounds=1,
         memory_items=200_000,
         chain_items=1_500,
         chain_window=50,
@@ -57,10 +90,21 @@ SIZES = {
     Scale.SHORT: Sizes(
         items=1_000_000,
         rounds=3,
+        tail_items=200_000,
+        waiting_items=300_000,
+        waiting_seconds=20,
+        scaling_items=(10_000, 100_000, 1_000_000),
+        scaling_rounds=3,
+        pattern_items=2_000,
+        pattern_children=200,
+        pattern_rounds=1,
+        starts=7,
+        hashed_items=1_000,
+        hash_rounds=2,
         memory_items=15_000_000,
-        chain_items=20_000,
-        chain_window=200,
-        partitions=1_500,
+        chain_items=9_000,
+        chain_window=100,
+        partitions=1_050,
         max_children=1_000,
         pairs=30,
         busy_items=60_000,
@@ -68,6 +112,17 @@ SIZES = {
     Scale.FULL: Sizes(
         items=1_000_000,
         rounds=9,
+        tail_items=200_000,
+        waiting_items=1_000_000,
+        waiting_seconds=60,
+        scaling_items=(10_000, 100_000, 1_000_000, 10_000_000),
+        scaling_rounds=5,
+        pattern_items=5000,
+        pattern_children=500,
+        pattern_rounds=3,
+        starts=21,
+        hashed_items=2000,
+        hash_rounds=5,
         memory_items=20_000_000,
         chain_items=20_000,
         chain_window=200,

@@ -115,7 +115,12 @@ async def stage(*, processes: int = 2, options: Sequence[str] = (), db: bool = F
             ]
             async with worker_process(command, folder / "workers.log") as pid:
                 await polled(client, QUEUE, processes, folder / "workers.log")
-                yield Stage(server, client, _supervised(pid, processes), folder)
+                yield Stage(server, client, _supervised(pid), folder)
+
+
+def database_bytes(folder: Path) -> int:
+    """Return the size of the server's database file, and of what the database keeps beside it."""
+    return sum(file.stat().st_size for file in folder.glob("temporal.db*"))
 
 
 @asynccontextmanager
@@ -151,8 +156,6 @@ async def polled(client: Client, queue: str, workers: int, log: Path) -> None:
         await asyncio.sleep(_POLL)
 
 
-def _supervised(pid: int, processes: int) -> list[int]:
-    if processes == 1:
-        return [pid]
+def _supervised(pid: int) -> list[int]:
     children = psutil.Process(pid).children(recursive=True)
     return sorted(child.pid for child in children if "--supervised" in child.cmdline())

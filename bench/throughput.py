@@ -14,11 +14,12 @@ from bench.jobs import noop
 from bench.outputs import outcomes, same_rows
 from bench.report import Figure, Report, Target
 from bench.scales import Sizes
-from bench.stage import Stage, Timed, stage
+from bench.stage import Stage, Timed, database_bytes, stage
 
 FANOUT = "fanout, two worker processes"
 BARE = "bare loop, one process"
 TWO_BARE = "bare loops, two processes on half each"
+CONTENDERS = (FANOUT, BARE, TWO_BARE)
 
 WARM_UP = 20_000
 ROUNDED = 1_000_000
@@ -90,7 +91,7 @@ async def measure(sizes: Sizes) -> Report:
 def _speed(samples: _Samples, count: int) -> list[Figure]:
     speeds = [
         Figure.median_of(name, [count / seconds for seconds in samples.seconds[name]], "items/s")
-        for name in (FANOUT, BARE, TWO_BARE)
+        for name in CONTENDERS
     ]
     return [
         *speeds,
@@ -151,17 +152,13 @@ async def _with_database(whole: Path, count: int) -> list[Figure]:
     async with stage(db=True) as here:
         warm = await here.run(noop, fanout.JsonLines(items_file(WARM_UP)), id="warm-up")
         here.forget(warm)
-        before = _database_bytes(here.folder)
+        before = database_bytes(here.folder)
         run = await here.run(noop, fanout.JsonLines(whole), id="on-a-file")
-        grown = _database_bytes(here.folder) - before
+        grown = database_bytes(here.folder) - before
     return [
         Figure("fanout, server on an SQLite file", count / run.seconds, "items/s"),
         Figure("growth of that file per item", grown / count, "bytes"),
     ]
-
-
-def _database_bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.glob("temporal.db*"))
 
 
 def _none() -> Target:
