@@ -21,6 +21,7 @@ class Sizes:
     Attributes:
         items: Items of a run of `throughput`.
         rounds: Rounds of `throughput`; each measures every contender once.
+        peer_rounds: Rounds of `peers`, over as many items.
         memory_items: Items of the run of `memory`.
         chain_items: Items of `continue_as_new`.
         chain_window: Items in flight in `continue_as_new`.
@@ -32,6 +33,7 @@ class Sizes:
 
     items: int
     rounds: int
+    peer_rounds: int
     memory_items: int
     chain_items: int
     chain_window: int
@@ -46,6 +48,7 @@ SIZES = {
     Scale.SMOKE: Sizes(
         items=20_000,
         rounds=1,
+        peer_rounds=1,
         memory_items=200_000,
         chain_items=1_500,
         chain_window=50,
@@ -57,6 +60,7 @@ SIZES = {
     Scale.SHORT: Sizes(
         items=1_000_000,
         rounds=3,
+        peer_rounds=2,
         memory_items=15_000_000,
         chain_items=20_000,
         chain_window=200,
@@ -68,6 +72,7 @@ SIZES = {
     Scale.FULL: Sizes(
         items=1_000_000,
         rounds=9,
+        peer_rounds=7,
         memory_items=20_000_000,
         chain_items=20_000,
         chain_window=200,
