@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 
 from bench import concurrency, continue_as_new, latency, machine, memory, throughput, tree
+from bench.peers import comparison
 from bench.report import Report
 from bench.scales import SIZES, Scale, Sizes
 from bench.tables import table
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[Sizes], Awaitable[Report]]] = {
     "latency": latency.measure,
     "continue_as_new": continue_as_new.measure,
     "tree": tree.measure,
+    "peers": comparison.measure,
 }
 
 Name = StrEnum("Name", [(name, name) for name in BENCHMARKS])  # type: ignore[misc]
