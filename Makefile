@@ -5,12 +5,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 CODE   := $(wildcard fanout tests examples bench tools)
+PEERS  := .venv-peers
+PEERS_STAMP := $(PEERS)/.installed
 TOXIPROXY := $(BIN)/toxiproxy-server
 SEED   ?= 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test faults check lint types docs format bench bench-full clean
+.PHONY: help setup demo test faults check lint types docs format bench bench-full peers clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,11 +51,22 @@ format: $(STAMP) ## Format the code and repair what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Only where they are measured. Without them the others are still measured: then the table says that they are missing.
+WITH_PEERS = $(if $(findstring --only,$(ARGS)),$(findstring peers,$(ARGS)),peers)
+
 bench: $(STAMP) ## Measure speed and memory, and print the tables
+	$(if $(WITH_PEERS),-@$(MAKE) --no-print-directory peers)
 	$(BIN)/python -m bench $(ARGS)
 
 bench-full: $(STAMP) ## The same with more rounds and items
+	$(if $(WITH_PEERS),-@$(MAKE) --no-print-directory peers)
 	$(BIN)/python -m bench --scale full $(ARGS)
+
+peers: $(PEERS_STAMP) ## Create .venv-peers with what `make bench` compares fanout with
+
+$(PEERS_STAMP): constraints-peers.txt tools/peers.sh | $(STAMP)
+	@PYTHON="$(PYTHON)" sh tools/peers.sh $(PEERS)
+	@touch $@
 
 clean: ## Remove what was built, measured and cached (the environment and .fanout stay)
 	rm -rf build dist site htmlcov coverage.xml .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -22,6 +22,7 @@ from bench import (
     concurrency,
     continue_as_new,
     cpu,
+    hot_path,
     latency,
     machine,
     memory,
@@ -33,6 +34,7 @@ from bench import (
     throughput,
     tree,
 )
+from bench.peers import comparison
 from bench.report import Report
 from bench.scales import SIZES, Scale, Sizes
 from bench.tables import table
@@ -47,11 +49,13 @@ BENCHMARKS: dict[str, Callable[[Sizes], Awaitable[Report]]] = {
     "patterns": patterns.measure,
     "startup": startup.measure,
     "cpu": cpu.measure,
+    "hot_path": hot_path.measure,
     "memory": memory.measure,
     "concurrency": concurrency.measure,
     "latency": latency.measure,
     "continue_as_new": continue_as_new.measure,
     "tree": tree.measure,
+    "peers": comparison.measure,
 }
 
 Name = StrEnum("Name", [(name, name) for name in BENCHMARKS])  # type: ignore[misc]

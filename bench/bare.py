@@ -16,7 +16,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from bench.jobs import Item, noop
+from bench.jobs import noop
+from bench.model import Item
 
 
 async def loop(source: Path, target: Path, first: int) -> None:

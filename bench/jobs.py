@@ -7,21 +7,13 @@ import os
 import struct
 import time
 
-from pydantic import BaseModel
-
 import fanout
 from bench.durations import LAWS
 from bench.hashing import digest
+from bench.model import Item
 
 INTERVAL = struct.Struct("<qq")
 """Beginning and end of an item, in nanoseconds of the machine's monotonic clock."""
-
-
-class Item(BaseModel):
-    """One line of an item file."""
-
-    id: int
-    name: str
 
 
 @fanout.processor

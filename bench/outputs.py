@@ -49,7 +49,12 @@ def outcomes(output: Path, items: int) -> Outcomes:
 
 def same_rows(output: Path, *bare: Path) -> bool:
     """Tell whether published results, in order, are byte for byte the rows that bare loops wrote."""
-    return all(a == b for a, b in zip_longest(_stream(parts(output, "results")), _stream(list(bare))))
+    return same_bytes(parts(output, "results"), list(bare))
+
+
+def same_bytes(some: list[Path], others: list[Path]) -> bool:
+    """Tell whether some files, one after the other, hold what some others do."""
+    return all(a == b for a, b in zip_longest(_stream(some), _stream(others)))
 
 
 def parts(output: Path, kind: str) -> list[Path]:

@@ -32,6 +32,7 @@ class Sizes:
         starts: Measured starts of each process of `startup`.
         hashed_items: Items of `cpu`.
         hash_rounds: Rounds of `cpu`.
+        peer_rounds: Rounds of `peers`, over as many items.
         memory_items: Items of the run of `memory`.
         chain_items: Items of `continue_as_new`.
         chain_window: Items in flight in `continue_as_new`.
@@ -54,6 +55,7 @@ class Sizes:
     starts: int
     hashed_items: int
     hash_rounds: int
+    peer_rounds: int
     memory_items: int
     chain_items: int
     chain_window: int
@@ -79,6 +81,7 @@ SIZES = {
         starts=2,
         hashed_items=50,
         hash_rounds=1,
+        peer_rounds=1,
         memory_items=200_000,
         chain_items=1_500,
         chain_window=50,
@@ -101,6 +104,7 @@ SIZES = {
         starts=7,
         hashed_items=1_000,
         hash_rounds=2,
+        peer_rounds=2,
         memory_items=15_000_000,
         chain_items=9_000,
         chain_window=100,
@@ -123,6 +127,7 @@ SIZES = {
         starts=21,
         hashed_items=2000,
         hash_rounds=5,
+        peer_rounds=5,
         memory_items=20_000_000,
         chain_items=20_000,
         chain_window=200,
