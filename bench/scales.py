@@ -72,7 +72,7 @@ SIZES = {
     Scale.FULL: Sizes(
         items=1_000_000,
         rounds=9,
-        peer_rounds=7,
+        peer_rounds=5,
         memory_items=20_000_000,
         chain_items=20_000,
         chain_window=200,

@@ -52,12 +52,12 @@ class Peer:
 
 
 PEERS = (
-    Peer("Ray tasks", "ray_tasks", 10_000),
-    Peer("Ray Data", "ray_data", 10_000),
-    Peer("Dask bag", "dask_bag", 10_000),
-    Peer("Celery, Redis", "celery_redis", 10_000),
-    Peer("dramatiq, Redis", "dramatiq_redis", 10_000),
-    Peer("DBOS, PostgreSQL", "dbos_postgres", 10_000),
+    Peer("Ray tasks", "ray_tasks", 20_000),
+    Peer("Ray Data", "ray_data", 5_000),
+    Peer("Dask bag", "dask_bag", 20_000),
+    Peer("Celery, Redis", "celery_redis", 20_000),
+    Peer("dramatiq, Redis", "dramatiq_redis", 20_000),
+    Peer("DBOS, PostgreSQL", "dbos_postgres", 5_000),
 )
 
 T = TypeVar("T")

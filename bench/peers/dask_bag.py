@@ -16,7 +16,7 @@ from bench.peers.protocol import Job, Run, serve
 
 def run(job: Job) -> None:
     """Run all batches."""
-    dask.bag.from_sequence(batches(job), partition_size=1).map(run_batch).sum().compute()
+    dask.bag.from_sequence(batches(job)).map(run_batch).compute()
 
 
 @contextmanager

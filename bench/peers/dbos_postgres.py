@@ -12,8 +12,8 @@ from bench.peers.batches import Batch, batches
 from bench.peers.protocol import Job, Run, serve
 from bench.peers.services import POSTGRES, postgres, process
 
-STEPS = 50
-"""Steps of a workflow, at most: a million items are twenty workflows of fifty thousand."""
+STEPS = 25
+"""Steps of a workflow, at most: a million items, 1,000 a step, are forty workflows."""
 
 POLL = 0.05
 """Seconds between two looks for a result; by default a whole one."""

@@ -11,8 +11,8 @@ from dbos import DBOS, DBOSConfig
 from bench.peers import dbos_app
 from bench.peers.services import POSTGRES
 
-AT_ONCE = 2
-"""Workflows of one worker: while one waits for its commit, the other works."""
+AT_ONCE = 4
+"""Workflows of one worker: while one waits for its commit, another works."""
 
 POLL = 0.05
 """Seconds between two looks for work; by default a whole one."""
