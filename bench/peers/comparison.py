@@ -39,7 +39,7 @@ class Peer:
     Attributes:
         name: For people.
         module: Of `bench.peers`, that runs as it.
-        best: Items of a task with which it was fastest; each runs with `CHUNK` as well.
+        best: Items of a task that one sweep showed to be good; each runs with `CHUNK` as well.
     """
 
     name: str
