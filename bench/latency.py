@@ -42,7 +42,7 @@ async def measure(sizes: Sizes) -> Report:
                 ours_median.value / bare_median.value,
                 "x",
                 [mine / other for mine, other in zip(ours, bare, strict=True)],
-                Target("≤", 4),
+                Target("≤", 2),
                 note="medians; pair by pair at the right",
             ),
         ],

@@ -80,7 +80,7 @@ class Window(ABC):
         return contextlib.nullcontext()
 
     def give_up(self) -> int:
-        """Give up what it may have in flight and will never need again; returns how many items."""
+        """Give up what it may have in flight and will not need again; returns how many items."""
         return 0
 
     @property
@@ -110,7 +110,7 @@ class SlotWindow(Window):
         self._exhausted = False
         self._retries: list[tuple[float, int]] = []
         self._error: BaseException | None = None
-        self._open = 0
+        self._open = self._idle = 0
         self.most = book.options.max_batch_bytes
 
     async def run(self) -> None:
@@ -143,17 +143,19 @@ class SlotWindow(Window):
         """Stop, and cut off what is in flight: those items stay without an outcome."""
 
     def give_up(self) -> int:
-        """See base class."""
+        """See base class. Called now and then: what was free the last time as well is given up."""
         with self.guard():
             if not (self._exhausted or self.stopping):
                 return 0
             # Each of those that wait for another attempt will need a slot.
             needed = self._open + (0 if self.stopping else len(self._retries))
-            idle = self.limit - needed
-            if not needed or idle < max(self.limit / SPARE_SHARE, self._largest / LEAST_SPARE):
+            before, self._idle = self._idle, max(0, self.limit - needed)
+            lasting = min(before, self._idle)
+            if not needed or lasting < max(self.limit / SPARE_SHARE, self._largest / LEAST_SPARE):
                 return 0
-            self.limit = needed
-            return idle * self.width
+            self.limit -= lasting
+            self._idle -= lasting
+            return lasting * self.width
 
     @property
     def in_flight(self) -> int:
