@@ -116,7 +116,7 @@ class Partition:
 
     def give_up(self, key: str, count: int) -> None:
         """Note that a batch in flight has fewer items left than it may run at once."""
-        self._share.give_up(key, count)
+        self._share.give_up(_slot_of(key), count)
 
     def spend(self, concurrency: int) -> None:
         """Note how many items may be in flight from now on."""
@@ -167,7 +167,7 @@ class Partition:
         )
         portion = self._work.take(size, workflow.time())
         key = self._key()
-        self._share.take(key, min(concurrency, portion.count))
+        self._share.take(_slot_of(key), min(concurrency, portion.count))
         return self._run_batch(key, portion, concurrency)
 
     def _key(self) -> str:
@@ -192,7 +192,7 @@ class Partition:
         try:
             await self._decide(key, portion, concurrency)
         finally:
-            self._share.end(key)
+            self._share.end(_slot_of(key))
 
     async def _decide(self, key: str, portion: Portion, concurrency: int, verb: str = "") -> None:
         """Run or seal the batch of some items, and take note of what its commit says."""
@@ -332,6 +332,11 @@ class Partition:
         # Histories of earlier versions hold none.
         if published is not None:
             self._totals, self._not_run = published.totals, published.not_run
+
+
+def _slot_of(key: str) -> str:
+    """Return a key without its planner: signals in the history of a workflow that was reset name the one before."""
+    return key.rpartition("-")[0]
 
 
 def _keys_of(state: PartitionState, planner: str) -> dict[str, list[int]]:
