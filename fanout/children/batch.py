@@ -155,7 +155,7 @@ class BatchActivity:
         # A hand-back is cheap, a batch without an end is not.
         deadline = 2 * job.options.batch_seconds
         processor = job.processor
-        limit = max(1, min(job.batch.concurrency, job.batch.count) - job.life.given_up)
+        limit = max(1, job.batch.concurrency - job.life.given_up)
         if job.life.account.suspect:
             _log.warning(
                 "batch in quarantine: it has killed its workers",

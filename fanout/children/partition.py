@@ -166,8 +166,10 @@ class Partition:
             self._size, self._pace, self._work.count, concurrency, self._share.batches, self._options
         )
         portion = self._work.take(size, workflow.time())
+        # What it cannot use it must not hold, nor give up later.
+        concurrency = min(concurrency, portion.count)
         key = self._key()
-        self._share.take(_slot_of(key), min(concurrency, portion.count))
+        self._share.take(_slot_of(key), concurrency)
         return self._run_batch(key, portion, concurrency)
 
     def _key(self) -> str:

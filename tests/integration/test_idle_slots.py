@@ -10,8 +10,9 @@ import pytest
 
 import fanout
 from fanout.children.batch import BatchActivity
-from fanout.children.running import SPARE_SECONDS
+from fanout.wire import partition_id
 from tests.integration.engine import Engine
+from tests.integration.test_reset import reset
 from tests.waiting import eventually
 
 
@@ -119,15 +120,27 @@ async def test_a_batch_does_without_the_slots_that_it_has_given_up_when_it_is_tr
     assert busy.most == 20
 
 
-async def test_a_batch_of_few_items_gives_up_none_that_it_never_had(engine: Engine) -> None:
-    busy = Busy(lambda number: True)
+async def test_a_partition_that_is_reset_knows_the_places_that_its_batches_gave_up_before(
+    engine: Engine,
+) -> None:
+    """Its batches have other keys than those that the signals name: without their places it would not replay."""
+    busy = Busy(lambda number: number % 10 == 3)
     processor = fanout.processor(busy.__call__, name="busy")
     async with engine.worker(processor) as client:
-        run = await engine.start(client, processor, fanout.Range(5), batch_concurrency=50)
-        await eventually(lambda: busy.now == 5)
-        # It looks for what it may give up several times meanwhile.
-        seen = asyncio.get_running_loop().time()
-        await eventually(lambda: asyncio.get_running_loop().time() > seen + 3 * SPARE_SECONDS)
-        assert (await run.progress()).in_flight == 5
+        run = await fanout.start(
+            client,
+            processor,
+            fanout.Range(100),
+            id=engine.queue,
+            task_queue=engine.queue,
+            partition_size=100,
+            batch_size=10,
+            batch_concurrency=10,
+            max_concurrency=20,
+            history_limit=5000,
+        )
+        # Batches that began in places given up have left some of theirs in turn.
+        await eventually(lambda: len(busy.held) >= 8)
+        await reset(client, partition_id(run.id, 0), last=True)
         busy.open.set()
-        assert (await asyncio.wait_for(run.result(), 20)).succeeded == 5
+        assert (await asyncio.wait_for(run.result(), 40)).succeeded == 100
