@@ -19,7 +19,7 @@ help: ## Print this list
 
 setup: $(STAMP) ## Create .venv with all that development needs
 
-$(STAMP): pyproject.toml constraints.txt tools/setup.sh
+$(STAMP): pyproject.toml constraints.txt tools/setup.sh tools/debian.sh
 	@PYTHON="$(PYTHON)" sh tools/setup.sh $(VENV)
 	@touch $@
 
@@ -64,7 +64,7 @@ bench-full: $(STAMP) ## The same with more rounds and items
 
 peers: $(PEERS_STAMP) ## Create .venv-peers with what `make bench` compares fanout with
 
-$(PEERS_STAMP): constraints-peers.txt tools/peers.sh | $(STAMP)
+$(PEERS_STAMP): constraints-peers.txt tools/peers.sh tools/debian.sh | $(STAMP)
 	@PYTHON="$(PYTHON)" sh tools/peers.sh $(PEERS)
 	@touch $@
 

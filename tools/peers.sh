@@ -7,7 +7,7 @@ set -eu
 venv=$1
 python=${PYTHON:-python3}
 
-say() { printf '%s\n' "$*" >&2; }
+. "$(dirname "$0")/debian.sh"
 
 missing=
 command -v redis-server >/dev/null 2>&1 || missing=redis-server
@@ -16,23 +16,8 @@ if ! command -v postgres >/dev/null 2>&1 && ! ls /usr/lib/postgresql/*/bin/postg
     missing="${missing:+$missing }postgresql"
 fi
 
-if [ -n "$missing" ]; then
-    line="apt-get update && apt-get install --yes --no-install-recommends $missing"
-    if ! command -v apt-get >/dev/null 2>&1; then
-        say "peers: install these and try again (names of Debian's packages): $missing"
-        exit 1
-    elif [ "$(id -u)" = 0 ]; then
-        as_root=
-    elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
-        as_root=sudo
-    else
-        say "peers: $missing missing. Run this, then try again:"
-        say "    sudo sh -c '$line'"
-        exit 1
-    fi
-    say "peers: installing $missing"
-    $as_root sh -c "export DEBIAN_FRONTEND=noninteractive; $line" >&2
-fi
+# shellcheck disable=SC2086 # several words
+[ -z "$missing" ] || apt_install peers $missing
 
 say "peers: installing their packages into $venv"
 "$python" -m venv --clear "$venv"

@@ -7,7 +7,7 @@ set -eu
 venv=$1
 python=${PYTHON:-python3}
 
-say() { printf '%s\n' "$*" >&2; }
+. "$(dirname "$0")/debian.sh"
 
 if ! command -v "$python" >/dev/null 2>&1; then
     say "setup: no '$python' on PATH: install Python 3.11 or later, or name one: make setup PYTHON=python3.12"
@@ -21,21 +21,8 @@ fi
 # A venv without ensurepip would be left half-made, so ask before making one.
 if ! "$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then
     package="python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
-    line="apt-get update && apt-get install --yes --no-install-recommends $package"
-    if ! command -v apt-get >/dev/null 2>&1; then
-        say "setup: this Python comes without venv: install it (Debian calls it $package) and try again"
-        exit 1
-    elif [ "$(id -u)" = 0 ]; then
-        as_root=
-    elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
-        as_root=sudo
-    else
-        say "setup: this Python comes without venv. Run this, then try again:"
-        say "    sudo sh -c '$line'"
-        exit 1
-    fi
-    say "setup: installing $package"
-    $as_root sh -c "export DEBIAN_FRONTEND=noninteractive; $line" >&2
+    say "setup: this Python comes without venv"
+    apt_install setup "$package"
 fi
 
 # Also after a broken start: without a working pip the environment is made anew.

@@ -13,11 +13,7 @@ from pydantic import BaseModel, field_validator
 import fanout
 from fanout.models import Status
 from tests.integration.engine import Engine, write_lines
-
-
-class Item(BaseModel):
-    id: int
-    name: str = ""
+from tests.integration.plain_processors import length, name_of
 
 
 class Wide(BaseModel):
@@ -35,16 +31,6 @@ class Fussy(BaseModel):
     @classmethod
     def look(cls, value: int) -> int:
         return {1: 1, 2: 2}[value]
-
-
-@fanout.processor
-async def name_of(item: Item) -> str:
-    return item.name or str(item.id)
-
-
-@fanout.processor
-async def length(item: Any) -> int:
-    return len(item)
 
 
 # ------------------------------------------------------------------------------------ empty sources

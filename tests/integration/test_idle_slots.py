@@ -12,7 +12,7 @@ import fanout
 from fanout.children.batch import BatchActivity
 from fanout.wire import partition_id
 from tests.integration.engine import Engine
-from tests.integration.test_reset import reset
+from tests.integration.resetting import reset
 from tests.waiting import eventually
 
 
@@ -35,57 +35,41 @@ class Busy:
         return number
 
 
+async def uses_all(
+    engine: Engine,
+    busy: Busy,
+    *,
+    items: int,
+    most: int,
+    once: Callable[[], bool] = lambda: True,
+    **options: Any,
+) -> None:
+    """Run items until as many as allowed are held; then let them go, and see that there were never more in flight."""
+    processor = fanout.processor(busy.__call__, name="busy")
+    async with engine.worker(processor) as client:
+        run = await engine.start(client, processor, fanout.Range(items), max_concurrency=most, **options)
+        await eventually(lambda: once() and len(busy.held) >= most and busy.now == most)
+        busy.open.set()
+        assert (await asyncio.wait_for(run.result(), 20)).succeeded == items
+    assert busy.most == most
+
+
 async def test_the_last_items_of_a_batch_leave_its_other_slots_to_the_next_batches(engine: Engine) -> None:
     # The first two batches have one item each that takes for ever, all later items do, too.
     busy = Busy(lambda number: number in (3, 13) or number >= 20)
-    processor = fanout.processor(busy.__call__, name="busy")
-    async with engine.worker(processor) as client:
-        run = await engine.start(
-            client, processor, fanout.Range(100), batch_size=10, batch_concurrency=10, max_concurrency=20
-        )
-        await eventually(lambda: len(busy.held) == 20)
-        busy.open.set()
-        assert (await asyncio.wait_for(run.result(), 20)).succeeded == 100
-    assert busy.most == 20
+    await uses_all(engine, busy, items=100, most=20, batch_size=10, batch_concurrency=10)
 
 
 async def test_a_partition_that_has_ended_leaves_its_share_to_one_that_has_not(engine: Engine) -> None:
     busy = Busy(lambda number: number >= 100)
-    processor = fanout.processor(busy.__call__, name="busy")
-    async with engine.worker(processor) as client:
-        run = await engine.start(
-            client,
-            processor,
-            fanout.Range(200),
-            partition_size=100,
-            batch_size=10,
-            batch_concurrency=5,
-            max_concurrency=20,
-        )
-        await eventually(lambda: len(busy.held) == 20)
-        busy.open.set()
-        assert (await asyncio.wait_for(run.result(), 20)).succeeded == 200
-    assert busy.most == 20
+    await uses_all(engine, busy, items=200, most=20, partition_size=100, batch_size=10, batch_concurrency=5)
 
 
 async def test_a_group_that_has_ended_leaves_its_share_to_the_partitions_of_another(engine: Engine) -> None:
     busy = Busy(lambda number: number >= 45)
-    processor = fanout.processor(busy.__call__, name="busy")
-    async with engine.worker(processor) as client:
-        run = await engine.start(
-            client,
-            processor,
-            fanout.Range(90),
-            partition_size=15,
-            max_children=3,
-            batch_size=1,
-            batch_concurrency=1,
-            max_concurrency=12,
-        )
-        await eventually(lambda: len(busy.held) == 12)
-        busy.open.set()
-        assert (await asyncio.wait_for(run.result(), 20)).succeeded == 90
-    assert busy.most == 12
+    await uses_all(
+        engine, busy, items=90, most=12, partition_size=15, max_children=3, batch_size=1, batch_concurrency=1
+    )
 
 
 async def test_a_batch_does_without_the_slots_that_it_has_given_up_when_it_is_tried_again(
@@ -94,7 +78,6 @@ async def test_a_batch_does_without_the_slots_that_it_has_given_up_when_it_is_tr
     """Others have them: with all of its own again, there would be more in flight than allowed."""
     again = False
     busy = Busy(lambda number: again or number in (3, 13) or number >= 20)
-    processor = fanout.processor(busy.__call__, name="busy")
     run_as_usual = BatchActivity._run_items
 
     async def die_once(self: BatchActivity, job: Any, left: Any) -> Any:
@@ -110,14 +93,7 @@ async def test_a_batch_does_without_the_slots_that_it_has_given_up_when_it_is_tr
         raise OSError("the machine is gone")
 
     monkeypatch.setattr(BatchActivity, "_run_items", die_once)
-    async with engine.worker(processor) as client:
-        run = await engine.start(
-            client, processor, fanout.Range(100), batch_size=10, batch_concurrency=10, max_concurrency=20
-        )
-        await eventually(lambda: again and busy.now == 20)
-        busy.open.set()
-        assert (await asyncio.wait_for(run.result(), 20)).succeeded == 100
-    assert busy.most == 20
+    await uses_all(engine, busy, items=100, most=20, once=lambda: again, batch_size=10, batch_concurrency=10)
 
 
 async def test_a_partition_that_is_reset_knows_the_places_that_its_batches_gave_up_before(

@@ -6,26 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
 import fanout
 from fanout.models import Status
 from tests.integration.engine import Engine, write_lines
-
-
-class Item(BaseModel):
-    id: int
-    name: str = ""
-
-
-@fanout.processor
-async def name_of(item: Item) -> str:
-    return item.name or str(item.id)
-
-
-@fanout.processor
-async def length(item: Any) -> int:
-    return len(item)
+from tests.integration.plain_processors import Item, length, name_of
 
 
 @fanout.processor

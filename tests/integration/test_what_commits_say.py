@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,19 @@ async def test_a_commit_of_another_start_fails_the_run_and_the_siblings_are_publ
         assert not seen & set(range(20, 25))
 
 
+@asynccontextmanager
+async def half_done(engine: Engine, items: int) -> AsyncIterator[tuple[fanout.Run, Path, Gate]]:
+    """Start a run whose first two batches, of five items each, have committed, and whose third is held."""
+    gate = Gate(10)
+    processor = fanout.processor(gate.__call__, name="gated")
+    async with engine.worker(processor) as client:
+        run = await engine.start(
+            client, processor, fanout.Range(items), batch_size=5, batch_concurrency=5, max_concurrency=5
+        )
+        await eventually(lambda: gate.held)
+        yield run, to_path(await run.output()), gate
+
+
 async def key_of(run: fanout.Run, workflow_id: str, partition: int, sequence: int) -> str:
     """Return the key of a batch of a partition, as the workflow plans it that the partition runs in."""
     description = await run.client.get_workflow_handle(workflow_id).describe()
@@ -68,14 +83,7 @@ async def tamper(folder: Path, key: str, changes: dict[str, object]) -> None:
 
 async def test_items_that_were_lost_fail_the_run_loudly(engine: Engine) -> None:
     """The tiling check: a commit that goes missing must not pass as a finished run."""
-    gate = Gate(10)
-    processor = fanout.processor(gate.__call__, name="gated")
-    async with engine.worker(processor) as client:
-        run = await engine.start(
-            client, processor, fanout.Range(20), batch_size=5, batch_concurrency=5, max_concurrency=5
-        )
-        await eventually(lambda: gate.held)
-        folder = to_path(await run.output())
+    async with half_done(engine, 20) as (run, folder, gate):
         commits = sorted((folder / "_commits").rglob("*.json"))
         assert len(commits) == 2
         commits[0].unlink()
@@ -89,14 +97,7 @@ async def test_items_that_were_lost_fail_the_run_loudly(engine: Engine) -> None:
 
 
 async def test_rows_that_were_lost_fail_the_run_loudly(engine: Engine) -> None:
-    gate = Gate(10)
-    processor = fanout.processor(gate.__call__, name="gated")
-    async with engine.worker(processor) as client:
-        run = await engine.start(
-            client, processor, fanout.Range(20), batch_size=5, batch_concurrency=5, max_concurrency=5
-        )
-        await eventually(lambda: gate.held)
-        folder = to_path(await run.output())
+    async with half_done(engine, 20) as (run, folder, gate):
         victim = min((folder / "_data").rglob("*.results.jsonl"))
         victim.write_bytes(victim.read_bytes()[:-10])
         gate.open.set()
@@ -106,14 +107,7 @@ async def test_rows_that_were_lost_fail_the_run_loudly(engine: Engine) -> None:
 
 async def test_the_workflow_acts_on_the_commit_and_not_on_what_an_attempt_says(engine: Engine) -> None:
     """Another execution has committed less than this one did: the rest is run again, nothing is there twice."""
-    gate = Gate(10)
-    processor = fanout.processor(gate.__call__, name="gated")
-    async with engine.worker(processor) as client:
-        run = await engine.start(
-            client, processor, fanout.Range(25), batch_size=5, batch_concurrency=5, max_concurrency=5
-        )
-        await eventually(lambda: gate.held)
-        folder = to_path(await run.output())
+    async with half_done(engine, 25) as (run, folder, gate):
         nonce = json.loads((folder / "_RUN").read_bytes())["nonce"]
         key = await key_of(run, run.id, 0, 2)
         assert await find(open_store(str(folder)), nonce, key) is None
