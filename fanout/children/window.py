@@ -119,7 +119,7 @@ class SlotWindow(Window):
         self._wake = asyncio.Event()
         deadline = self._loop.time() + self._seconds
         fresh = self._sorted_by_time()
-        self._fresh, self._number = iter(fresh), len(fresh)
+        self._fresh, self._fresh_count = iter(fresh), len(fresh)
         self._start(self._source)
         while not self._finished():
             with contextlib.suppress(TimeoutError):
@@ -227,7 +227,7 @@ class SlotWindow(Window):
 
     def _filling(self) -> bool:
         """Tell whether most items that began are in flight, and more can begin: to hand those back gains nothing."""
-        begun = self._number - length_hint(self._fresh)
+        begun = self._fresh_count - length_hint(self._fresh)
         return begun < self.limit and begun <= 2 * self._open
 
     def _finished(self) -> bool:
