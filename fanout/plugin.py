@@ -47,7 +47,7 @@ class Plugin(SimplePlugin):
         allowed_roots: URLs or paths below which workers may read and write, beside the store. Default:
             `FANOUT_ALLOWED_ROOTS` (separated by commas), and the working folder.
         threads: Threads of a worker for `def` processors.
-        processes: Processes of a worker for `executor="process"`; None for one a core.
+        processes: Processes that a worker has for a processor with `executor="process"`; None for one a core.
         max_inflight_bytes: Bytes of items and results that all batches of a worker process hold at once; 256 MiB by
             default. What the items in flight hold themselves comes on top.
         watchdog: Whether an item that blocks a worker's event loop for ever ends the process. Turn it on where

@@ -28,12 +28,11 @@ class Workbench:
         processors: By name.
         roots: What may be read and written.
         threads: Threads for `def` processors.
-        processes: Processes for `executor="process"`; None for one a core.
+        processes: Processes of a processor with `executor="process"`; None for one a core.
         max_inflight_bytes: Bytes of items and results that all batches together hold.
         watchdog: Whether to end this process when its event loop is blocked for ever.
 
     Attributes:
-        gate: One place for each of the processes.
         budget: The bytes that batches may hold.
         watchdog: Watches the event loop while a batch runs.
         exhausted: Set when this process is of no use any more.
@@ -55,12 +54,12 @@ class Workbench:
         self.files = Files(roots)
         self.threads = Threads(threads)
         self.watchdog = Watchdog(enabled=watchdog)
+        self._processes = processes or os.cpu_count() or 1
         self._item_processes: dict[str, ItemProcesses] = {}
         self._resources: dict[str, Any] = {}
         self.budget = Budget(max_inflight_bytes)
         self.exhausted = asyncio.Event()
         self.exhaustion = ""
-        self.gate = asyncio.Semaphore(processes or os.cpu_count() or 1)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -118,7 +117,7 @@ class Workbench:
     def _items_of(self, processor: Processor[..., Any]) -> ItemProcesses:
         found = self._item_processes.get(processor.name)
         if found is None:
-            found = self._item_processes[processor.name] = ItemProcesses(processor)
+            found = self._item_processes[processor.name] = ItemProcesses(processor, self._processes)
         return found
 
     def _close(self) -> None:

@@ -55,7 +55,6 @@ class AsyncWindow(SlotWindow):
         deadline: Seconds after which no further item is begun.
         context: What the processor's code sees as its context.
         list_size: Items that one call takes; None for one at a time.
-        gate: What a call waits for before its timeout begins: a free process.
     """
 
     def __init__(
@@ -67,14 +66,13 @@ class AsyncWindow(SlotWindow):
         deadline: float,
         context: contextvars.Context,
         list_size: int | None = None,
-        gate: asyncio.Semaphore | None = None,
     ) -> None:
         # A list holds as many places of the window as it has items.
         self._list_size = None if list_size is None else min(list_size, limit)
         width = self._list_size or 1
         super().__init__(book, limit=limit // width, deadline=deadline, width=width)
         self._context = context
-        self._call = call if gate is None else self._gated(call, gate)
+        self._call = call
         self._slots: set[_Slot] = set()
         self._halted = False
         self._growing = False
@@ -193,19 +191,6 @@ class AsyncWindow(SlotWindow):
             settle_list(book, positions, outcome, self._failed, self._weigh)
             slot.position = -1
             await self._breathe(slot)
-
-    def _gated(
-        self, call: Callable[[Any], Awaitable[Any]], gate: asyncio.Semaphore
-    ) -> Callable[[Any], Awaitable[Any]]:
-        async def through(item: Any) -> Any:
-            with untimed():
-                await gate.acquire()
-            try:
-                return await call(item)
-            finally:
-                gate.release()
-
-        return through
 
     async def _breathe(self, slot: _Slot) -> None:
         slot.position = -1

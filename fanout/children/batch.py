@@ -183,7 +183,6 @@ class BatchActivity:
             deadline=deadline,
             context=context,
             list_size=processor.list_size,
-            gate=self._bench.gate if processor.executor == "process" else None,
         )
 
 

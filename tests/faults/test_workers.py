@@ -58,7 +58,8 @@ async def test_all_workers_are_replaced_one_after_the_other_by_sigterm(arena: Sc
     old = await arena.fleet.start_many(PROCESSES)
     # Far longer than the run: whoever waits for it is seen.
     patience = arena.scale.within
-    run = await arena.start(heartbeat_timeout=patience)
+    # Fewer in flight, so that the run outlasts the replacement also on a busy machine.
+    run = await arena.start(heartbeat_timeout=patience, max_concurrency=arena.scale.max_concurrency // 4)
     await arena.reached(0.1)
     for command in old:
         await arena.fleet.start()
