@@ -24,7 +24,7 @@ class Options:
     Attributes:
         max_concurrency: Items in flight over the whole run, 1 to 10,000,000. The sum over all live batches never
             exceeds it. 100 is gentle on most services; a purely local job can take far more.
-        batch_size: Items of one batch (one Temporal activity), 1 to 100,000. None: begins with about 5,000 and grows
+        batch_size: Items of one batch (one Temporal activity), 1 to 100,000. None: begins with up to 30,000 and adapts
             until a batch lasts about `batch_seconds`. 1 shows every item in Temporal Web, at the price of throughput.
         batch_concurrency: Items in flight inside one batch, 1 to 100,000. None: about the square root of
             `max_concurrency`, so that neither the number of batches nor their size runs away.

@@ -24,11 +24,14 @@ LARGEST_CONCURRENCY = 10_000
 MAX_LIVE_CHILDREN = 100
 """Children of one node that run at once, unless the window asks for more."""
 
-FIRST_BATCH = 5000
-"""Where items turn out to be slow, what is not begun in time is handed back."""
+FIRST_BATCH = 30_000
+"""Where items turn out to be slow, what is not begun in time is handed back …"""
 
-LARGEST_BATCH = 20_000
-"""Beyond this a larger batch gains nothing, and loses more when its worker dies."""
+FIRST_BYTES = 4 * 1024 * 1024
+"""… and so much of it was read in vain at most."""
+
+LARGEST_BATCH = 50_000
+"""Beyond this a larger batch gains little, and loses more when its worker dies."""
 
 PARTITION_SIZE = 1_000_000
 LARGEST_PARTITION = 10_000_000
@@ -198,7 +201,10 @@ def next_batch(
 
 def first_size(options: Options, bytes_per_item: float) -> int:
     """Return the batch size that a partition begins with."""
-    return max(1, min(options.batch_size or FIRST_BATCH, _most(options, bytes_per_item)))
+    size = options.batch_size or FIRST_BATCH
+    if options.batch_size is None and bytes_per_item > 0:
+        size = min(size, int(FIRST_BYTES / bytes_per_item))
+    return max(1, min(size, _most(options, bytes_per_item)))
 
 
 def grown_size(size: int, pace: float, options: Options, bytes_per_item: float) -> int:

@@ -165,6 +165,13 @@ def test_quick_items_soon_get_the_largest_batches() -> None:
     assert topology.grown_size(size, 100_000, Options(), 60) == topology.LARGEST_BATCH
 
 
+def test_the_first_batches_of_large_items_read_little_in_vain() -> None:
+    assert topology.first_size(Options(), 60) == topology.FIRST_BATCH
+    assert topology.first_size(Options(), 4096) == topology.FIRST_BYTES / 4096
+    assert topology.first_size(Options(), 2 * topology.FIRST_BYTES) == 1
+    assert topology.first_size(Options(batch_size=700), 4096) == 700
+
+
 def test_slow_items_get_batches_of_about_batch_seconds() -> None:
     assert topology.grown_size(1000, 2.0, Options(batch_seconds=10), 60) == 20
 
