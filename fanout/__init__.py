@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         WorkerExhausted,
     )
     from fanout.iteminfo import Info, info
-    from fanout.models import Failure, ItemResult, Progress, RunResult, Status
+    from fanout.models import Failure, ItemResult, Progress, RunEvent, RunResult, Status
     from fanout.options import Options
     from fanout.plugin import Plugin
     from fanout.processors import Processor, processor
@@ -58,6 +58,7 @@ __all__ = [
     "Range",
     "Reader",
     "Run",
+    "RunEvent",
     "RunExists",
     "RunFailed",
     "RunInfo",
@@ -107,7 +108,7 @@ _HOMES = {
     ],
     "iteminfo": ["Info", "info"],
     "session": ["local"],
-    "models": ["Failure", "ItemResult", "Progress", "RunResult", "Status"],
+    "models": ["Failure", "ItemResult", "Progress", "RunEvent", "RunResult", "Status"],
     "options": ["Options"],
     "plugin": ["Plugin"],
     "processors": ["Processor", "processor"],

@@ -267,7 +267,7 @@ async def _ended_with(client: Client, run_id: str) -> tuple[str, int]:
         # The server may have forgotten it: its output has not.
         status, output = "ended", await run.output()
     else:
-        if info.status is Status.RUNNING:
+        if info.status.live:
             raise UsageError(f"run {run_id!r} is still running: continue it once it has ended")
         status, output = f"ended as {info.status}", info.output
     manifest = await load_manifest(open_store(output))

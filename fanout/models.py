@@ -21,11 +21,19 @@ class Status(StrEnum):
     """What a run is doing, or how it ended."""
 
     RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    DRAINING = "DRAINING"
     SUCCEEDED = "SUCCEEDED"
     COMPLETED_WITH_FAILURES = "COMPLETED_WITH_FAILURES"
     FAILED = "FAILED"
+    STOPPED = "STOPPED"
     CANCELED = "CANCELED"
     TERMINATED = "TERMINATED"
+
+    @property
+    def live(self) -> bool:
+        """Whether the run has not ended."""
+        return self in (Status.RUNNING, Status.PAUSED, Status.DRAINING)
 
 
 # ----------------------------------------------------------------------------------------------- items
@@ -272,6 +280,31 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class RunEvent:
+    """An order to a run, and what it has done.
+
+    Attributes:
+        id: Of the order.
+        kind: `"pause"`, `"resume"`, `"update"`, `"drain"`, `"cancel"` or `"terminate"`.
+        at: When it was given, in seconds since the epoch.
+        who: Gave it.
+        reason: Why.
+        effect: What it has done, or why it made no sense; empty until the run has taken it.
+        refused: Whether it made no sense, and changed nothing.
+        taken: Whether the run has taken it: the server keeps it until a worker is there.
+    """
+
+    id: str
+    kind: str
+    at: float
+    who: str
+    reason: str
+    effect: str
+    refused: bool = False
+    taken: bool = False
+
+
+@dataclass(frozen=True)
 class RunResult:
     """What a run did.
 
@@ -281,7 +314,7 @@ class RunResult:
         items: Items of the run.
         succeeded: Items with a result.
         failed: Items with a failure record.
-        not_run: Items that were never reached (a canceled run).
+        not_run: Items that were never reached (a run that was canceled or drained).
         error_types: Failures by error type.
         partitions: How many partitions the run had.
         slowest: The partitions that took longest, the longest first.

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from pydantic_core import from_json
-from temporalio.client import (
-    Client,
-    WorkflowFailureError,
-    WorkflowHandle,
-    WorkflowQueryFailedError,
-)
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from fanout import wire
-from fanout.errors import NoWorker, RunFailed, RunNotFound, UsageError
-from fanout.models import Failure, ItemResult, Progress, RunResult, Status, Totals
+from fanout.errors import RunFailed, RunNotFound, UsageError
+from fanout.events import read_events
+from fanout.models import Failure, ItemResult, Progress, RunEvent, RunResult, Status, Totals
+from fanout.nodes import ask_nodes
+from fanout.options import check
 from fanout.plugin import store_of
 from fanout.runinfo import RunInfo, count_pollers, read_info, refused, web_base
 from fanout.storage.outputs import find_output
@@ -34,7 +33,10 @@ from fanout.trouble import find_trouble
 if TYPE_CHECKING:
     from rich.console import Console
 
-QUERY_TIMEOUT = timedelta(seconds=5)
+WAIT = 10.0
+"""Seconds that an order waits for the run to take it."""
+
+LOOK_EVERY = 0.2
 
 
 class Run:
@@ -92,14 +94,14 @@ class Run:
         info = await self.info()
         if info.closed is not None:
             return await self._final_progress(info)
-        nodes = await self._nodes(info)
+        nodes = await ask_nodes(self.client, info)
         root = nodes[0]
         totals = sum((node.totals for node in nodes), Totals())
         seconds = (datetime.now(UTC) - info.started).total_seconds()
         rate = self._rate(totals.done)
         left = root.total - totals.done
         return Progress(
-            status=Status.RUNNING,
+            status=info.status,
             total=root.total,
             planned=root.planned,
             succeeded=totals.succeeded,
@@ -125,12 +127,15 @@ class Run:
         while True:
             try:
                 result: RunResult = await self._asked(self._handle(execution, RunResult).result())
-                return result
+                break
             except WorkflowFailureError as error:
                 later = await self._reset_to() if isinstance(error.cause, TerminatedError) else None
                 if later in (None, execution):
                     raise await self._failure(error.cause) from None
                 execution = later
+        if result.status is Status.STOPPED:
+            raise RunFailed(f"run {self.id!r} was drained", status=result.status, result=result)
+        return result
 
     async def show(self, console: Console | None = None) -> RunResult:
         """Show a progress bar, in a terminal or a notebook, until the run ends.
@@ -218,6 +223,67 @@ class Run:
         """
         await self._asked(self._handle().terminate(reason=reason))
 
+    async def pause(
+        self, *, now: bool = False, resume_after: float | None = None, reason: str = "", wait: float = WAIT
+    ) -> RunEvent:
+        """Let nothing new begin until the run is resumed; batches that run end as usual.
+
+        Args:
+            now: Cut off what is in flight as well; it runs again later, and this counts as no attempt.
+            resume_after: Seconds after which the run goes on by itself.
+            reason: For `events`.
+            wait: Seconds to wait until the run has taken the order. It is kept by the server in any case, and carried
+                out as soon as a worker is there.
+
+        Returns:
+            What the order has done; `taken` is false where the run has not taken it in time.
+
+        Raises:
+            RunNotFound: The server knows no such run, or it has ended.
+        """
+        return await self._order("pause", wait, reason=reason, now=now, resume_after=resume_after)
+
+    async def resume(self, *, reason: str = "", wait: float = WAIT) -> RunEvent:
+        """Let a paused run go on. Arguments and errors as for `pause`."""
+        return await self._order("resume", wait, reason=reason)
+
+    async def update(self, *, max_concurrency: int, reason: str = "", wait: float = WAIT) -> RunEvent:
+        """Change how many items may be in flight. Where that is less, batches begin nothing more and end.
+
+        Args:
+            max_concurrency: Items in flight over the whole run, 1 to 10,000,000.
+            reason: For `events`.
+            wait: As for `pause`.
+
+        Raises:
+            UsageError: The number is out of bounds.
+            RunNotFound: The server knows no such run, or it has ended.
+        """
+        checked = check({"max_concurrency": max_concurrency})
+        return await self._order("update", wait, reason=reason, **checked)
+
+    async def drain(self, *, reason: str = "", wait: float = WAIT) -> RunEvent:
+        """End the run in order: what is in flight ends, the rest is not run, what is done is published.
+
+        The run ends as STOPPED, unless all of its items are done. Arguments and errors as for `pause`.
+        """
+        return await self._order("drain", wait, reason=reason)
+
+    async def events(self) -> list[RunEvent]:
+        """Return the orders that the run was given, the oldest first; needs no worker.
+
+        Raises:
+            RunNotFound: The server knows no run of that id.
+            NoServer: The server does not answer.
+        """
+        description = await self._asked(self._handle().describe())
+        first = description.raw_info.first_run_id or description.run_id
+        execution = description.run_id if self._execution in (None, first) else self._execution
+        history = await self._asked(
+            self.client.get_workflow_handle(self.id, run_id=execution).fetch_history()
+        )
+        return await read_events(self.client, history.events, time.time())
+
     async def trouble(self) -> str | None:
         """Return what the run waits for, or why its batches are being repeated, as the server knows; None if nothing.
 
@@ -245,6 +311,22 @@ class Run:
         return self._output
 
     # ---- private
+
+    async def _order(self, kind: str, wait: float, **said: Any) -> RunEvent:
+        """Send an order, and wait until the run has taken it."""
+        if (await self.info()).closed is not None:
+            raise RunNotFound(f"run {self.id!r} has ended: there is nothing to {kind}")
+        order = wire.Order(uuid.uuid4().hex, kind, time.time(), self.client.identity, **said)
+        await self._asked(self._handle().signal(wire.ORDER_SIGNAL, order))
+        recorded = RunEvent(order.id, kind, order.at, order.who, order.reason, effect="")
+        until = time.monotonic() + wait
+        while True:
+            # The server shows a signal only once the workflow task is over that was going on when it came.
+            found = [event for event in await self.events() if event.id == order.id]
+            left = until - time.monotonic()
+            if left <= 0 or (found and found[0].taken):
+                return found[0] if found else recorded
+            await asyncio.sleep(min(LOOK_EVERY, left))
 
     def _handle(
         self, execution: str | None = None, result_type: type[Any] | None = None
@@ -277,36 +359,6 @@ class Run:
                 f"{unknown}; nor is there an output of it in {display(store)} (see FANOUT_STORE)"
             )
         return found.url
-
-    async def _nodes(self, info: RunInfo) -> list[wire.NodeProgress]:
-        """Return the progress of the root and of all live nodes below it, the root first."""
-        # Asked first: the server holds a query that nobody answers for many seconds.
-        if not await count_pollers(self.client, info.task_queue):
-            raise NoWorker(f"no worker polls {info.task_queue!r}: start one with `fanout worker …`")
-        root = await self._node(self.id)
-        if root is None:
-            raise NoWorker(
-                f"the workers that poll {info.task_queue!r} do not answer for {self.id!r} just now"
-            )
-        nodes = [root]
-        waiting = list(root.children)
-        while waiting:
-            answers = await asyncio.gather(*(self._node(child) for child in waiting))
-            below = [node for node in answers if node is not None]
-            nodes += below
-            waiting = [child for node in below for child in node.children]
-        return nodes
-
-    async def _node(self, workflow_id: str) -> wire.NodeProgress | None:
-        handle = self.client.get_workflow_handle(workflow_id)
-        try:
-            answer: wire.NodeProgress = await handle.query(
-                wire.PROGRESS_QUERY, result_type=wire.NodeProgress, rpc_timeout=QUERY_TIMEOUT
-            )
-            return answer
-        except (RPCError, WorkflowQueryFailedError):
-            # Not there yet, or nobody answers for it now: its numbers come with the next look.
-            return None
 
     async def _final_progress(self, info: RunInfo) -> Progress:
         result = await self._known_result()

@@ -71,7 +71,7 @@ async def read_info(execution: WorkflowExecution) -> RunInfo:
         WorkflowExecutionStatus.CANCELED: Status.CANCELED,
         WorkflowExecutionStatus.TERMINATED: Status.TERMINATED,
     }.get(execution.status or WorkflowExecutionStatus.FAILED, Status.FAILED)
-    if status is Status.SUCCEEDED:
+    if status in (Status.SUCCEEDED, Status.RUNNING):
         status = Status(memo.get(wire.STATUS_MEMO, status))
     return RunInfo(
         id=execution.id,

@@ -7,6 +7,7 @@ pending children are fine, 2,000 are refused.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, isqrt
 
@@ -164,6 +165,35 @@ def divide(whole: int, parts: int) -> list[int]:
         raise ValueError(f"cannot divide into {parts} parts")
     share, rest = divmod(whole, parts)
     return [share + (1 if number < rest else 0) for number in range(parts)]
+
+
+def respread(shares: Sequence[int], whole: int) -> list[int]:
+    """Return shares that add up to `whole`: all are lower than before, or all are higher, or as they were.
+
+    So no share grows while another one is still being lowered. Where it is lowered the largest give, where it is raised
+    the smallest get.
+
+    Args:
+        shares: What each has, at least one of them.
+        whole: What they are to have together.
+    """
+    lower = whole < sum(shares)
+    bound = min if lower else max
+    low, high = 0, max(whole, *shares)
+    while low < high:
+        # The highest level at which all that lies beyond it adds up to no more than the whole.
+        level = (low + high + 1) // 2
+        if sum(bound(share, level) for share in shares) <= whole:
+            low = level
+        else:
+            high = level - 1
+    found = [bound(share, low) for share in shares]
+    left = whole - sum(found)
+    for number, share in enumerate(shares):
+        if left and (share > low if lower else share <= low):
+            found[number] += 1
+            left -= 1
+    return found
 
 
 def history_limit(options: Options, batches: int) -> int:

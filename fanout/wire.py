@@ -20,6 +20,15 @@ FINALIZE_ACTIVITY = "fanout.finalize"
 
 PROGRESS_QUERY = "progress"
 
+HASTE_QUERY = "haste"
+"""From a batch that is told to end to its workflow: whether to cut off what it has in flight."""
+
+ORDER_SIGNAL = "order"
+"""From a person to the root."""
+
+STANDING_SIGNAL = "standing"
+"""From a node to a child: the standing orders, as a whole."""
+
 SPARE_SIGNAL = "spare"
 """From a batch to its workflow: it has fewer items left than it may run at once."""
 
@@ -144,6 +153,50 @@ class RunRef:
 
 
 @dataclass(frozen=True)
+class Order:
+    """What a person wants of a run.
+
+    Attributes:
+        id: Of the order: sent twice, it counts once.
+        kind: `"pause"`, `"resume"`, `"update"` or `"drain"`.
+        at: When it was given, in seconds since the epoch.
+        who: Gave it.
+        reason: Why.
+        now: Whether a pause cuts off what is in flight.
+        resume_after: Seconds after which a pause is over; None for no end.
+        max_concurrency: Items in flight from now on; None where they stay as they are.
+    """
+
+    id: str
+    kind: str
+    at: float
+    who: str
+    reason: str = ""
+    now: bool = False
+    resume_after: float | None = None
+    max_concurrency: int | None = None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a node is to go by until it hears otherwise.
+
+    Attributes:
+        version: Counted by the node that says it; of two, the higher one holds.
+        concurrency: Items that may be in flight below the child.
+        paused: Nothing new begins.
+        now: And what is in flight is cut off.
+        draining: Nothing new begins any more.
+    """
+
+    version: int
+    concurrency: int
+    paused: bool = False
+    now: bool = False
+    draining: bool = False
+
+
+@dataclass(frozen=True)
 class BranchInput:
     """A contiguous range of items that one child workflow takes care of: a group, or a partition (level -1)."""
 
@@ -154,6 +207,7 @@ class BranchInput:
     pages: list[Page]
     concurrency: int
     state: PartitionState | None = None
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True)

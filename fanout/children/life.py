@@ -16,12 +16,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from temporalio import activity
-from temporalio.client import AsyncActivityCancelledError
+from temporalio.client import AsyncActivityCancelledError, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from fanout.beside import beside
 from fanout.children.execution import Waiting
-from fanout.wire import SPARE_SIGNAL, WAITING, Spare
+from fanout.wire import HASTE_QUERY, SPARE_SIGNAL, WAITING, Spare
 
 HEARTBEAT_SECONDS = 1.0
 FRESH = timedelta(seconds=1)
@@ -136,14 +136,18 @@ class Life:
     async def give_up(self, count: int) -> None:
         """Let other batches of the workflow have so many items in flight."""
         self.given_up += count
-        info = self._info
         with contextlib.suppress(Superseded, RPCError):
             # First for the next attempt to know of, or both it and those others would use them.
             if await self.acknowledged():
-                workflow = activity.client().get_workflow_handle(
-                    info.workflow_id or "", run_id=info.workflow_run_id
-                )
-                await workflow.signal(SPARE_SIGNAL, Spare(self._key, count), rpc_timeout=_RPC_TIMEOUT)
+                await self._workflow().signal(SPARE_SIGNAL, Spare(self._key, count), rpc_timeout=_RPC_TIMEOUT)
+
+    async def hasty(self) -> bool:
+        """Return whether the workflow, which has told the batch to end, wants what is in flight cut off."""
+        try:
+            return bool(await self._workflow().query(HASTE_QUERY, rpc_timeout=_RPC_TIMEOUT))
+        except (RPCError, WorkflowQueryFailedError):
+            # Nobody is there to ask, or it is a workflow of an earlier version.
+            return True
 
     @contextlib.asynccontextmanager
     async def beating(self, heartbeat_timeout: float) -> AsyncIterator[None]:
@@ -183,6 +187,10 @@ class Life:
         """Note a checkpoint, and how many items are done by it."""
         self._checkpoint = checkpoint
         self.account = replace(self.account, settled=settled)
+
+    def _workflow(self) -> WorkflowHandle[Any, Any]:
+        info = self._info
+        return activity.client().get_workflow_handle(info.workflow_id or "", run_id=info.workflow_run_id)
 
     def _details(self) -> dict[str, Any]:
         details = {**asdict(self.account), "in_flight": self.in_flight()}

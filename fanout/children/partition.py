@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -29,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
         PartitionState,
         PublishInput,
         PublishOutput,
+        Standing,
     )
 
 SMALL = 1000
@@ -74,9 +76,11 @@ class Partition:
         self._pace = self._state.pace
         self._totals = self._state.totals
         self._samples = list(self._state.samples)
-        self._share = Share(branch.concurrency, self._run.batch_concurrency)
-        self._limit = topology.history_limit(self._options, self._share.batches)
-        self._draining = False
+        self._standing = branch.standing or Standing(0, branch.concurrency)
+        self._share = Share(self._standing.concurrency, self._run.batch_concurrency)
+        self._in_flight: dict[str, workflow.ActivityHandle[BatchOutput]] = {}
+        self._hasty = False
+        self._full = False
         self._endless = endless
         self._not_run = 0
 
@@ -87,7 +91,7 @@ class Partition:
             What came of the range; None where it is to continue as new, with nothing in flight.
         """
         canceled = await self._run_window()
-        if self._draining and self._work.count and not canceled:
+        if self._full and self._work.count and not (canceled or self._standing.draining):
             return None
         self._not_run = self._work.count
         await self._publish()
@@ -119,8 +123,27 @@ class Partition:
         self._share.give_up(_slot_of(key), count)
 
     def spend(self, concurrency: int) -> None:
-        """Note how many items may be in flight from now on."""
+        """Note how many items may be in flight from now on; in histories of earlier versions."""
         self._share.limit = concurrency
+
+    def obey(self, standing: Standing) -> None:
+        """Go by other standing orders from now on."""
+        if standing.version <= self._standing.version:
+            return
+        self._standing = standing
+        self._share.limit = standing.concurrency
+        for slot in self._share.revoke(0 if self._cuts_off else self._share.limit):
+            if slot in self._in_flight:
+                self._in_flight[slot].cancel()
+
+    @property
+    def hasty(self) -> bool:
+        """Whether batches that are told to end cut off what they have in flight."""
+        return self._hasty or self._cuts_off
+
+    @property
+    def _cuts_off(self) -> bool:
+        return self._standing.paused and self._standing.now
 
     # ---- the window
 
@@ -132,7 +155,7 @@ class Partition:
             while True:
                 while batch := self._next():
                     running.append(asyncio.create_task(batch))
-                if not running and (self._draining or not self._work.count):
+                if not running and self._over():
                     return False
                 await workflow.wait_condition(lambda: self._may_go_on(running))
                 for task in running:
@@ -140,6 +163,7 @@ class Partition:
                         task.result()
                 running[:] = [task for task in running if not task.done()]
         except (ActivityError, asyncio.CancelledError):
+            self._hasty = True
             failures = await quick.wind_up(running)
             if failures:
                 raise getattr(failures[0], "cause", None) or failures[0] from None
@@ -149,13 +173,19 @@ class Partition:
 
     def _may_go_on(self, running: list[asyncio.Task[None]]) -> bool:
         # Batches in flight may still hand some of their items back, and others wait for their retry.
-        return any(task.done() for task in running) or (
-            not self._draining and self._work.ready(workflow.time()) and self._share.offer() > 0
-        )
+        if any(task.done() for task in running) or (not running and self._over()):
+            return True
+        held_up = self._full or self._standing.paused or self._standing.draining
+        return not held_up and self._work.ready(workflow.time()) and self._share.offer() > 0
+
+    def _over(self) -> bool:
+        """Tell whether nothing more is to begin in this execution."""
+        return self._full or self._standing.draining or not self._work.count
 
     def _next(self) -> Coroutine[Any, Any, None] | None:
         """Take the items of the next batch; None where none can begin now."""
-        if self._stopping():
+        self._look_at_history()
+        if self._full or self._standing.paused or self._standing.draining:
             return None
         if self._work.crowded:
             return self._decide(self._key(), self._work.gather(), 0, "gather")
@@ -205,8 +235,12 @@ class Partition:
         self._settle(output.key or key, output, concurrency)
 
     async def _commit_of(self, key: str, portion: Portion, concurrency: int) -> BatchOutput:
+        slot = _slot_of(key)
+        self._in_flight[slot] = handle = self._begin(key, portion, concurrency)
+        if self._share.is_ending(slot):
+            handle.cancel()
         try:
-            return await quick.outcome(self._begin(key, portion, concurrency))
+            return await quick.outcome(handle)
         except (ActivityError, asyncio.CancelledError) as error:
             # A batch that is told to end is not repeated when its worker dies.
             timed_out = isinstance(error, ActivityError) and isinstance(error.cause, ActivityTimeout)
@@ -214,6 +248,8 @@ class Partition:
                 raise
             # It may have committed before, and may do so yet: only a commit decides a key.
             return await self._begin(key, portion, 0, "seal")
+        finally:
+            self._in_flight.pop(slot, None)
 
     def _begin(
         self, key: str, portion: Portion, concurrency: int, verb: str = ""
@@ -260,16 +296,14 @@ class Partition:
             self._size, self._pace, self._options, max(self._bytes_per_item, outputs)
         )
 
-    def _stopping(self) -> bool:
-        if self._endless:
-            return False
+    def _look_at_history(self) -> None:
         info = workflow.info()
-        if (
-            info.get_current_history_length() >= self._limit
+        limit = topology.history_limit(self._options, self._share.batches)
+        self._full = not self._endless and (
+            self._full
+            or info.get_current_history_length() >= limit
             or info.get_current_history_size() >= HISTORY_BYTES
-        ):
-            self._draining = True
-        return self._draining
+        )
 
     # ---- the ends
 
@@ -283,6 +317,8 @@ class Partition:
         ]
         if waiting := self._work.waiting_count:
             lines.append(f"- waiting for a retry: {waiting:,}")
+        if self._standing.paused or self._standing.draining:
+            lines.append("- paused" if self._standing.paused else "- draining")
         lines += [f"  - `{sample}`" for sample in self._samples]
         return "\n".join(lines)
 
@@ -295,6 +331,7 @@ class Partition:
             count=self._branch.count,
             pages=self._branch.pages,
             concurrency=self._share.limit,
+            standing=replace(self._standing, concurrency=self._share.limit),
             state=PartitionState(
                 todo=self._work.todo,
                 waiting=self._work.waiting,

@@ -17,9 +17,11 @@ from fanout.storage.rests import Items
 AFTER_DEATHS = 5
 """After a death checkpoints come so many times as often: what gets something done is no suspect."""
 
-
 SPARE_SECONDS = 0.1
 """How often a batch looks whether it has begun its last items, and others may have the places that got free."""
+
+HASTE_SECONDS = 1.0
+"""How often a batch that is told to end asks whether what is in flight may end."""
 
 
 async def run_window(
@@ -48,13 +50,27 @@ async def run_window(
         try:
             await asyncio.wait({work, keeper}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            life.waiting.hurry = True
-            await window.halt()
+            # Also where it is cancelled once more, by the end of its worker.
+            with contextlib.suppress(asyncio.CancelledError):
+                await _let_end(window, {work, keeper}, life)
+            if not work.done():
+                life.waiting.hurry = True
+                await window.halt()
             await work
             await _unless_revoked(window, execution, life, aside)
         if not work.done():
             await window.halt()
         await work
+
+
+async def _let_end(window: Window, running: set[asyncio.Future[None]], life: Life) -> None:
+    """Begin nothing more, and let what is in flight end, for as long as the workflow wants it so."""
+    details = activity.cancellation_details()
+    if details is None or not details.cancel_requested or details.worker_shutdown:
+        return
+    window.stop()
+    while not (any(one.done() for one in running) or await life.hasty()):
+        await asyncio.wait(running, timeout=HASTE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def _unless_revoked(window: Window, execution: Execution, life: Life, aside: Sequence[Items]) -> None:
@@ -63,7 +79,7 @@ async def _unless_revoked(window: Window, execution: Execution, life: Life, asid
     if details is not None and (details.cancel_requested or details.worker_shutdown):
         # From here on this is an ordinary batch that ends early.
         task = asyncio.current_task()
-        if task is not None:
+        while task is not None and task.cancelling():
             task.uncancel()
         return
     if details is not None and details.paused:

@@ -27,6 +27,7 @@ class Share:
         self._batch_concurrency = batch_concurrency
         self.spent = 0
         self._held: dict[str, int] = {}
+        self._ending: set[str] = set()
 
     @property
     def batches(self) -> int:
@@ -65,3 +66,24 @@ class Share:
     def end(self, key: str) -> None:
         """Note the end of a batch."""
         self.spent -= self._held.pop(key)
+        self._ending.discard(key)
+
+    def is_ending(self, key: str) -> bool:
+        """Tell whether a batch was told to end."""
+        return key in self._ending
+
+    def revoke(self, limit: int) -> list[str]:
+        """Return the batches that are to end now, so that no more than `limit` is spent once they have.
+
+        They are those that were begun last, which have least to lose; none is returned twice.
+        """
+        left = self.spent - sum(self._held[key] for key in self._ending)
+        chosen: list[str] = []
+        for key in reversed(self._held):
+            if left <= limit:
+                break
+            if key not in self._ending:
+                chosen.append(key)
+                left -= self._held[key]
+        self._ending.update(chosen)
+        return chosen

@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
 
     from fanout import wire
     from fanout.errors import FanoutError
-    from fanout.wire import BranchInput, BranchOutput, NodeProgress, Spare
+    from fanout.wire import BranchInput, BranchOutput, NodeProgress, Spare, Standing
 
 
 @workflow.defn(name=wire.PARTITION_WORKFLOW, failure_exception_types=[FanoutError, ValidationError])
@@ -40,6 +40,16 @@ class PartitionWorkflow:
     def give_up(self, spare: Spare) -> None:
         """Spend elsewhere what a batch needs no more."""
         self._partition.give_up(spare.key, spare.count)
+
+    @workflow.query(name=wire.HASTE_QUERY)
+    def hasty(self) -> bool:
+        """Return whether batches that are told to end cut off what they have in flight."""
+        return self._partition.hasty
+
+    @workflow.signal(name=wire.STANDING_SIGNAL)
+    def obey(self, standing: Standing) -> None:
+        """Go by other standing orders from now on."""
+        self._partition.obey(standing)
 
     @workflow.signal(name=wire.SHARE_SIGNAL)
     def spend(self, concurrency: int) -> None:

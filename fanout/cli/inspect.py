@@ -225,7 +225,7 @@ def _numbers(progress: Progress) -> list[tuple[str, object]]:
         ("succeeded", f"{progress.succeeded:,}"),
         ("failed", Text(f"{progress.failed:,}", style="red" if progress.failed else "")),
     ]
-    if progress.status is Status.RUNNING:
+    if progress.status.live:
         rows.append(("in flight", f"{progress.in_flight:,} in {counted(progress.partitions, 'partition')}"))
     if progress.done and progress.seconds > 0:
         rows.append(("rate", f"{per_second(progress.done / progress.seconds)} on average"))

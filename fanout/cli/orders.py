@@ -1,4 +1,4 @@
-"""Orders to runs: `cancel`, `terminate`."""
+"""Orders that end runs: `cancel`, `terminate`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fanout.cli import exits, say
+from fanout.cli.chosen import Chosen, RunIds, choose, confirmed
 from fanout.cli.connection import Connection
 from fanout.cli.flags import command
 from fanout.cli.sources import parse_duration
-from fanout.errors import FanoutError, UsageError
+from fanout.errors import FanoutError
 from fanout.observability.bar import no_worker
 
 if TYPE_CHECKING:
@@ -20,17 +21,15 @@ if TYPE_CHECKING:
 DEFAULT_WAIT = 10.0
 _LOOK_EVERY = 0.25
 
-RunIds = Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of runs.")]
 Reason = Annotated[str, typer.Option(help="Why; Temporal keeps it with the run.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @command
 async def cancel(
     connection: Connection,
-    runs: RunIds,
+    chosen: Chosen,
+    runs: RunIds = None,
     reason: Reason = "",
-    yes: Yes = False,
     wait: Annotated[
         str | None,
         typer.Option(
@@ -43,14 +42,13 @@ async def cancel(
 
     The server keeps the order: a run whose workers are away carries it out when they are back.
     """
-    if not _confirmed("cancel", runs, yes):
-        return exits.ERROR
     seconds = DEFAULT_WAIT if wait is None else parse_duration(wait)
-    from fanout import client as api
-
     code = exits.SUCCEEDED
     async with connection.client() as client:
-        for run in await _each([api.get_run(client, run) for run in runs], "cancel", reason):
+        found = await choose(client, runs, chosen)
+        if not confirmed("cancel", found, yes=chosen.yes):
+            return exits.ERROR
+        for run in await _each(found, "cancel", reason):
             if run is None:
                 code = exits.ERROR
             elif not await _ended(run, seconds):
@@ -69,39 +67,22 @@ async def cancel(
 
 
 @command
-async def terminate(connection: Connection, runs: RunIds, reason: Reason = "", yes: Yes = False) -> int:
+async def terminate(connection: Connection, chosen: Chosen, runs: RunIds = None, reason: Reason = "") -> int:
     """End runs at once. What is committed stays readable, nothing more is published.
 
     Prefer `cancel`, which leaves a whole output behind.
     """
-    if not _confirmed("terminate", runs, yes):
-        return exits.ERROR
-    from fanout import client as api
-
     code = exits.SUCCEEDED
     async with connection.client() as client:
-        for run in await _each([api.get_run(client, run) for run in runs], "terminate", reason):
+        found = await choose(client, runs, chosen)
+        if not confirmed("terminate", found, yes=chosen.yes):
+            return exits.ERROR
+        for run in await _each(found, "terminate", reason):
             if run is None:
                 code = exits.ERROR
             else:
                 say.note(f"{run.id}: terminated")
     return code
-
-
-def _confirmed(order: str, runs: list[str], yes: bool) -> bool:
-    """Ask on a terminal.
-
-    Raises:
-        UsageError: Nobody is there to ask.
-    """
-    if yes:
-        return True
-    if not say.is_interactive():
-        raise UsageError(f"nobody is here to confirm: add --yes to {order} {', '.join(runs)}")
-    if say.confirm(f"{order} {', '.join(runs)}?"):
-        return True
-    say.note("nothing was done")
-    return False
 
 
 async def _each(runs: list[Run], order: str, reason: str) -> list[Run | None]:

@@ -13,7 +13,13 @@ from fanout.observability.drawing import clock, per_second
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-_STYLES = {Status.SUCCEEDED: "green", Status.COMPLETED_WITH_FAILURES: "yellow", Status.RUNNING: ""}
+_STYLES = {
+    Status.SUCCEEDED: "green",
+    Status.COMPLETED_WITH_FAILURES: "yellow",
+    Status.RUNNING: "",
+    Status.PAUSED: "yellow",
+    Status.DRAINING: "yellow",
+}
 
 
 def style_of(status: Status) -> str:

@@ -208,7 +208,7 @@ class _Watch:
                 self._unserved = "the workers that poll the queue do not answer for this run just now"
             return
         now = time.monotonic()
-        if progress.done > self._progress.done or progress.status is not Status.RUNNING:
+        if progress.done > self._progress.done or not progress.status.live:
             self._moved = now
             self._trouble = ""
         self._unserved = ""

@@ -47,7 +47,7 @@ class View:
     @property
     def ended(self) -> bool:
         """Whether the run has ended."""
-        return self.progress.status is not Status.RUNNING
+        return not self.progress.status.live
 
 
 def clock(seconds: float) -> str:
@@ -79,8 +79,8 @@ def plain(view: View) -> str:
     parts += [f"{done.failed:,} failed", clock(view.seconds)]
     if view.eta is not None and not view.ended:
         parts.append(f"about {clock(view.eta)} left")
-    if view.ended:
-        parts.append(done.status.lower().replace("_", " "))
+    if done.status is not Status.RUNNING:
+        parts.append(_words(done.status))
     return f"{view.run_id}: {', '.join(parts)}" + (f"; {view.note}" if view.note else "")
 
 
@@ -109,10 +109,11 @@ def draw(view: View) -> RenderableType:
         Text(f"{done.done:,} / {_total(done)} items{_percent(done)}"),
     )
     second = Text(no_wrap=True, overflow="ellipsis")
-    if view.ended:
+    if done.status is not Status.RUNNING:
         style = "green" if done.status is Status.SUCCEEDED else "yellow"
-        second.append(done.status.lower().replace("_", " "), style=style)
-    else:
+        second.append(_words(done.status), style=style)
+    if not view.ended:
+        second.append("   " if second else "")
         second.append(f"{per_second(view.rate)}   {done.in_flight:,} in flight")
     second.append(f"   {done.failed:,} failed", style="red" if done.failed else "")
     second.append(f"   {clock(view.seconds)} elapsed")
@@ -122,6 +123,10 @@ def draw(view: View) -> RenderableType:
     if view.note:
         lines.append(Text(view.note, style="yellow"))
     return Group(*lines)
+
+
+def _words(status: Status) -> str:
+    return status.lower().replace("_", " ")
 
 
 def _total(progress: Progress) -> str:

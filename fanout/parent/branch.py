@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, replace
 from typing import Any
 
 from temporalio import workflow
@@ -22,7 +23,7 @@ from fanout import quick, topology, wire
 from fanout.models import PartitionTime, Totals, plain
 from fanout.parent.tiler import Span
 from fanout.topology import Shape
-from fanout.wire import BranchInput, BranchOutput, NodeProgress, RunRef
+from fanout.wire import BranchInput, BranchOutput, NodeProgress, RunRef, Standing
 
 EVERYTHING = 2**62
 """More items than any source has."""
@@ -34,6 +35,19 @@ NextSpan = Callable[[int], Awaitable[Span | None]]
 """Gives the next span of so many items; None when there is none left."""
 
 
+@dataclass(eq=False)
+class _Slot:
+    """A place for one child after the other.
+
+    Attributes:
+        share: Items that may be in flight below its child.
+        told: What the child goes by, as far as it was told.
+    """
+
+    share: int
+    told: Standing | None = None
+
+
 class Branch:
     """Runs the children of one node.
 
@@ -41,34 +55,39 @@ class Branch:
         run: What children need to know of the run.
         shape: The run's shape.
         level: Of the node: 0 where its children are partitions.
-        concurrency: Items in flight that the node may spend, divided among its live children.
         items: Items below the node, as far as known.
+        standing: What the node is to go by; its concurrency is divided among the live children.
 
     Attributes:
         run_ref: What children need to know of the run.
         totals: Of the children that have ended.
-        live: What each live child may spend, the one begun last at the end.
+        live: The slots of the live children, the one begun last at the end.
     """
 
-    def __init__(self, run: RunRef, shape: Shape, *, level: int, concurrency: int, items: int) -> None:
+    def __init__(self, run: RunRef, shape: Shape, *, level: int, items: int, standing: Standing) -> None:
         self.run_ref = run
         self.totals = Totals()
-        self.live: dict[str, int] = {}
+        self.live: dict[str, _Slot] = {}
         self._shape = shape
         self._level = level
+        self._below = items
+        self._standing = standing
+        self._next_span: NextSpan | None = None
         self._children = 0
         self._winding_up = False
+        self._exhausted = False
         self._lock = asyncio.Lock()
-        live = topology.live_children(shape, level, concurrency, items)
-        self._concurrency = concurrency
-        self._shares = topology.divide(concurrency, live)
+        self._slots = [_Slot(share) for share in topology.divide(standing.concurrency, self._wanted())]
+        self._tasks: list[asyncio.Task[None]] = []
+        self._version = 0
+        self._news = False
         self._partitions = 0
         self._not_run = 0
         self._items = 0
         self._slowest: list[PartitionTime] = []
 
     async def run(self, next_span: NextSpan) -> BranchOutput:
-        """Run children until there is no span left.
+        """Run children until there is no span left, or no more are to begin.
 
         A failed child stops the others: what they committed is published before the failure is raised. When the node
         is cancelled so are its children; the output then says what was not run.
@@ -76,21 +95,42 @@ class Branch:
         Raises:
             ApplicationError: A child failed.
         """
-        tasks = [asyncio.create_task(self._slot(share, next_span)) for share in self._shares]
+        self._next_span = next_span
+        self._tasks = [asyncio.create_task(self._run_slot(slot, next_span)) for slot in self._slots]
+        teller = asyncio.create_task(self._keep_told())
         try:
-            await asyncio.gather(*tasks)
+            while self._tasks:
+                await workflow.wait_condition(lambda: any(task.done() for task in self._tasks))
+                for task in self._tasks:
+                    if task.done():
+                        task.result()
+                self._tasks = [task for task in self._tasks if not task.done()]
         except BaseException as error:
             self._winding_up = True
-            failures = await quick.wind_up(tasks)
+            failures = await quick.wind_up(self._tasks)
             if failures:
                 raise as_failure(failures[0]) from None
             if not is_cancelled_exception(error):
                 raise
+        finally:
+            teller.cancel()
         return self.output()
 
+    def obey(self, standing: Standing) -> None:
+        """Go by other standing orders from now on, and pass them on."""
+        if standing.version <= self._standing.version:
+            return
+        self._standing = standing
+        self._widen()
+        shares = topology.respread([slot.share for slot in self._slots], standing.concurrency)
+        for slot, share in zip(self._slots, shares, strict=True):
+            slot.share = share
+        self._news = True
+
     async def spend(self, concurrency: int) -> None:
-        """Take note of how many items may be in flight below the node from now on, where these are more."""
-        more, self._concurrency = concurrency - self._concurrency, concurrency
+        """Take note of how many items may be in flight below the node; in histories of earlier versions."""
+        more = concurrency - self._standing.concurrency
+        self._standing = replace(self._standing, concurrency=concurrency)
         await self._hand_on(more)
 
     def output(self) -> BranchOutput:
@@ -111,11 +151,26 @@ class Branch:
         lines += [f"  - `{name}`: {count:,}" for name, count in plain(self.totals.error_types).items()]
         return "\n".join(lines)
 
-    # ---- private
+    # ---- slots
 
-    async def _slot(self, share: int, next_span: NextSpan) -> None:
+    def _wanted(self) -> int:
+        return topology.live_children(self._shape, self._level, self._standing.concurrency, self._below)
+
+    def _widen(self) -> None:
+        """Open further slots, where the live children could not spend what they may."""
+        if self._exhausted or self._winding_up:
+            return
+        fresh = [_Slot(0) for _ in range(self._wanted() - len(self._slots))]
+        self._slots += fresh
+        if self._next_span is not None:
+            self._tasks += [asyncio.create_task(self._run_slot(slot, self._next_span)) for slot in fresh]
+
+    async def _run_slot(self, slot: _Slot, next_span: NextSpan) -> None:
         task = asyncio.current_task()
         while not (self._winding_up or (task is not None and task.cancelling())):
+            await workflow.wait_condition(lambda: not self._held_up(slot))
+            if self._standing.draining:
+                break
             async with self._lock:
                 # One at a time, so that children are numbered in the order of their items.
                 rest = self._shape.takes_the_rest(self._children)
@@ -123,28 +178,36 @@ class Branch:
                 if span is not None:
                     self._children += 1
             if span is None:
-                await self._hand_on(share)
-                return
+                self._exhausted = True
+                break
             level = self._shape.level_holding(span.count) if rest else self._level
-            share = await self._run_child(level, span, share)
+            await self._run_child(level, span, slot)
+        self._slots.remove(slot)
+        await self._hand_on(slot.share)
+
+    def _held_up(self, slot: _Slot) -> bool:
+        """Tell whether a slot must not begin a child yet."""
+        if self._exhausted or self._winding_up or self._standing.draining:
+            return False
+        return self._standing.paused or slot.share <= 0
 
     async def _hand_on(self, share: int) -> None:
         """Give what nothing is left for here to the live child that has least: it has the longest way to go."""
         # Histories of earlier versions hold no such signals.
-        if share <= 0 or not self.live or not workflow.patched("hand-on-shares"):
+        if share <= 0 or self._winding_up or not self.live or not workflow.patched("hand-on-shares"):
             return
-        child_id = min(reversed(self.live), key=self.live.__getitem__)
-        self.live[child_id] += share
+        heir = min(reversed(self.live), key=lambda child: self.live[child].share)
+        self.live[heir].share += share
         # It may have ended, or be about to: then its share comes back with its end.
-        with contextlib.suppress(FailureError):
-            child = workflow.get_external_workflow_handle(child_id)
-            await child.signal(wire.SHARE_SIGNAL, self.live[child_id])
+        await self._tell(heir)
 
-    async def _run_child(self, level: int, span: Span, share: int) -> int:
-        """Run a child to its end; returns what it was allowed to spend at last."""
+    # ---- children
+
+    async def _run_child(self, level: int, span: Span, slot: _Slot) -> None:
         kind, child_id, number = self._name(level, span)
         self._items += span.count
         noun = "partition" if level == 0 else "group"
+        slot.told = self._say(slot)
         try:
             starting: Coroutine[Any, Any, ChildWorkflowHandle[Any, Any]] = workflow.start_child_workflow(
                 kind,
@@ -154,26 +217,56 @@ class Branch:
                     start=span.start,
                     count=span.count,
                     pages=span.pages,
-                    concurrency=share,
+                    concurrency=slot.share,
+                    standing=slot.told,
                 ),
                 id=child_id,
                 # The children of a root that was reset run on, or still end: they make way for those planned anew.
                 id_reuse_policy=WorkflowIDReusePolicy.TERMINATE_IF_RUNNING,
                 result_type=BranchOutput,
                 static_summary=f"{noun} {number:,}: items {span.start:,}–{span.end - 1:,}",
-                static_details=f"{span.count:,} items of run `{self.run_ref.run_id}`, at most {share:,} in flight",
+                static_details=f"{span.count:,} items of run `{self.run_ref.run_id}`, "
+                f"at most {slot.share:,} in flight",
             )
             child = await quick.begin(starting)
-            self.live[child_id] = share
+            self.live[child_id] = slot
+            # Whatever came meanwhile it has not heard.
+            self._news = self._news or self._is_stale(slot)
             output: BranchOutput = await quick.outcome(child)
         except (ChildWorkflowError, asyncio.CancelledError) as error:
             if is_cancelled_exception(error):
                 self._not_run += span.count
             raise
         finally:
-            share = self.live.pop(child_id, share)
+            self.live.pop(child_id, None)
         self._add(output)
-        return share
+
+    def _say(self, slot: _Slot) -> Standing:
+        """Return what the child of a slot is to go by."""
+        self._version += 1
+        return replace(self._standing, version=self._version, concurrency=slot.share)
+
+    async def _tell(self, child_id: str) -> None:
+        slot = self.live[child_id]
+        slot.told = standing = self._say(slot)
+        # It may have ended, or be about to.
+        with contextlib.suppress(FailureError):
+            child = workflow.get_external_workflow_handle(child_id)
+            await child.signal(wire.STANDING_SIGNAL, standing)
+
+    async def _keep_told(self) -> None:
+        """Pass standing orders on to the live children that do not go by them."""
+        while True:
+            await workflow.wait_condition(lambda: self._news)
+            self._news = False
+            stale = [child_id for child_id, slot in self.live.items() if self._is_stale(slot)]
+            await asyncio.gather(*map(self._tell, stale))
+
+    def _is_stale(self, slot: _Slot) -> bool:
+        told = slot.told
+        return told is not None and told != replace(
+            self._standing, version=told.version, concurrency=slot.share
+        )
 
     def _name(self, level: int, span: Span) -> tuple[str, str, int]:
         run = self.run_ref

@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from fanout.parent.branch import Branch
     from fanout.parent.tiler import Span, Tiler
     from fanout.topology import Shape
-    from fanout.wire import BranchInput, BranchOutput, NodeProgress
+    from fanout.wire import BranchInput, BranchOutput, NodeProgress, Standing
 
 
 @workflow.defn(name=wire.GROUP_WORKFLOW, failure_exception_types=[FanoutError, ValidationError])
@@ -32,7 +32,11 @@ class GroupWorkflow:
         self._count = branch.count
         self._tiler = Tiler(branch.pages, complete=True)
         self._branch = Branch(
-            run, shape, level=branch.level, concurrency=branch.concurrency, items=branch.count
+            run,
+            shape,
+            level=branch.level,
+            items=branch.count,
+            standing=branch.standing or Standing(0, branch.concurrency),
         )
 
     @workflow.run
@@ -53,6 +57,11 @@ class GroupWorkflow:
     def progress(self) -> NodeProgress:
         """Return the settled numbers of this group, and its live children."""
         return self._branch.progress(self._count, planned=True)
+
+    @workflow.signal(name=wire.STANDING_SIGNAL)
+    def obey(self, standing: Standing) -> None:
+        """Go by other standing orders from now on."""
+        self._branch.obey(standing)
 
     @workflow.signal(name=wire.SHARE_SIGNAL, unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
     async def spend(self, concurrency: int) -> None:

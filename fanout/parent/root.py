@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 
 from temporalio import workflow
@@ -11,7 +12,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
-    from fanout import quick, topology, wire
+    from fanout import orders, quick, topology, wire
     from fanout.children.partition import Partition
     from fanout.errors import FanoutError
     from fanout.models import RunResult, Status, Totals
@@ -23,11 +24,13 @@ with workflow.unsafe.imports_passed_through():
         BranchOutput,
         FinalizeInput,
         NodeProgress,
+        Order,
         PlanInput,
         PlanOutput,
         RunInput,
         RunRef,
         Spare,
+        Standing,
     )
 
 SMALL = 1000
@@ -53,6 +56,10 @@ class RunWorkflow:
         self._output = ""
         self._unit = 1
         self._planning_failed: BaseException | None = None
+        self._stance = orders.Stance()
+        self._orders: set[str] = set()
+        self._concurrency = 0
+        self._version = 0
 
     @workflow.run
     async def run(self, order: RunInput) -> RunResult:
@@ -102,12 +109,58 @@ class RunWorkflow:
         if isinstance(self._below, Partition):
             self._below.give_up(spare.key, spare.count)
 
+    @workflow.query(name=wire.HASTE_QUERY)
+    def hasty(self) -> bool:
+        """Return whether batches of a small run that are told to end cut off what they have in flight."""
+        return not isinstance(self._below, Partition) or self._below.hasty
+
+    @workflow.signal(name=wire.ORDER_SIGNAL, unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
+    async def order(self, order: Order) -> None:
+        """Carry an order out, and let the tree know; sent twice, it counts once."""
+        if order.id in self._orders:
+            return
+        self._orders.add(order.id)
+        stance, effect = orders.apply(self._stance, order)
+        if effect.refused:
+            return
+        self._take(stance)
+        if order.kind == "pause" and order.resume_after is not None:
+            with contextlib.suppress(TimeoutError):
+                await workflow.wait_condition(
+                    lambda: self._stance.pause_id != order.id,
+                    timeout=order.resume_after,
+                    timeout_summary="until the pause is over",
+                )
+            if self._stance.pause_id == order.id:
+                self._take(replace(self._stance, paused=False, now=False, pause_id=""))
+
+    # ---- orders
+
+    def _take(self, stance: orders.Stance) -> None:
+        self._stance = stance
+        self._version += 1
+        # Whoever lists runs asks no workflow.
+        workflow.upsert_memo({wire.STATUS_MEMO: stance.status.value})
+        if self._below is not None:
+            self._below.obey(self._standing())
+
+    def _standing(self) -> Standing:
+        stance = self._stance
+        return Standing(
+            version=self._version,
+            concurrency=stance.max_concurrency or self._concurrency,
+            paused=stance.paused,
+            now=stance.now,
+            draining=stance.draining,
+        )
+
     # ---- planning
 
     async def _run_tree(self) -> BranchOutput:
         first = await self._plan()
         options = Options(**first.options)
         self._output = first.output
+        self._concurrency = options.max_concurrency
         shape = topology.plan(self._total, options, exact=self._tiler.complete, list_size=first.list_size)
         self._unit = shape.unit(shape.levels)
         run = RunRef(
@@ -127,10 +180,8 @@ class RunWorkflow:
             and options.history_limit is None
         ):
             # A child workflow would cost such a run more than all of its items.
-            return await self._run_alone(run, options)
-        self._below = Branch(
-            run, shape, level=shape.levels, concurrency=options.max_concurrency, items=self._total
-        )
+            return await self._run_alone(run)
+        self._below = Branch(run, shape, level=shape.levels, items=self._total, standing=self._standing())
         planner = asyncio.create_task(self._plan_ahead())
         try:
             return await self._below.run(self._next_span)
@@ -138,12 +189,15 @@ class RunWorkflow:
             planner.cancel()
             await asyncio.gather(planner, return_exceptions=True)
 
-    async def _run_alone(self, run: RunRef, options: Options) -> BranchOutput:
+    async def _run_alone(self, run: RunRef) -> BranchOutput:
         """Run the only partition inside the root."""
         span = self._tiler.take(SMALL)
         if span is None:
             return BranchOutput(items=0, totals=Totals())
-        branch = BranchInput(run, -1, span.start, span.count, span.pages, options.max_concurrency)
+        standing = self._standing()
+        branch = BranchInput(
+            run, -1, span.start, span.count, span.pages, standing.concurrency, standing=standing
+        )
         self._below = partition = Partition(branch, endless=True)
         return await partition.run() or partition.output()
 
@@ -205,7 +259,10 @@ class RunWorkflow:
         totals = output.totals
         not_run = self._total - totals.done
         if not_run:
-            status = Status.CANCELED
+            # Of a run that is canceled while it is drained, the stronger order counts.
+            task = asyncio.current_task()
+            canceled = task is None or task.cancelling() > 0
+            status = Status.STOPPED if self._stance.draining and not canceled else Status.CANCELED
         elif totals.failed:
             status = Status.COMPLETED_WITH_FAILURES
         else:

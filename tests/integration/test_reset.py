@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 import fanout
+from fanout import topology
 from fanout.wire import partition_id
 from tests.integration.engine import Engine, published
 from tests.integration.resetting import reset
@@ -58,9 +59,11 @@ async def test_a_run_that_is_reset_completes_with_one_outcome_for_each_item(
 
 
 async def test_batches_that_are_cut_otherwise_after_the_reset_meet_no_commit_of_before(
-    engine: Engine,
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first life's batch 1 ends before its batch 0; in the second life both are taken over, in their order."""
+    monkeypatch.setattr(topology, "FIRST_BATCH", 5000)
+    monkeypatch.setattr(topology, "LARGEST_BATCH", 20_000)
     gate = asyncio.Event()
 
     @fanout.processor(name="uneven", timeout=None)

@@ -79,6 +79,9 @@ def test_a_line_says_all_there_is() -> None:
 
 
 def test_a_total_that_is_a_guess_is_said_to_be_one() -> None:
+    paused = plain(View("urls", replace(RUNNING, status=Status.PAUSED)))
+    assert "in flight" in paused
+    assert paused.endswith("paused")
     assert "250 of ≈ 1,000 items" in plain(View("urls", replace(RUNNING, planned=False)))
     assert "0 of ? items" in plain(View("urls", Progress(Status.RUNNING)))
 

@@ -37,7 +37,7 @@ def test_each_end_of_a_run_has_its_exit_code(status: str, code: int) -> None:
 
 
 def test_every_status_that_is_an_end_is_known() -> None:
-    assert {status for status in Status if status is not Status.RUNNING} <= set(exits._BY_STATUS)
+    assert {status for status in Status if not status.live} <= set(exits._BY_STATUS)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +20,7 @@ from fanout.iteminfo import Info, current
 from tests.processes import is_alive
 from tests.waiting import eventually
 
-Call = Callable[[str], Awaitable[Any]]
+Call = Callable[[str], Coroutine[Any, Any, Any]]
 
 
 @fanout.processor(name="by-word", executor="process")
@@ -36,13 +36,18 @@ def obey(word: str, *, folder: str) -> int:
     return os.getpid()
 
 
-@pytest.fixture
-def call(tmp_path: Path) -> Iterator[Call]:
+@pytest.fixture(name="call")
+def only_process(tmp_path: Path) -> Iterator[Call]:
     """Run an item in the only process there is."""
     current.set(lambda: Info("run", 0, "0", 1, "key", "by-word"))
     current_slot.set(SimpleNamespace(waiting=False, since=0.0, positions=[0]))
     processes = ItemProcesses(obey, 1)
-    yield processes.bind({"folder": str(tmp_path)})
+    run = processes.bind({"folder": str(tmp_path)})
+
+    async def call(word: str) -> Any:
+        return await run(word)
+
+    yield call
     processes.close()
 
 

@@ -1,0 +1,69 @@
+"""Which runs an order is for: those that are named, or all that go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fanout.cli import say
+from fanout.cli.flags import FlagGroup
+from fanout.errors import UsageError
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    from fanout.run import Run
+
+MOST = 10_000
+"""Runs that one command gives an order to."""
+
+RunIds = Annotated[list[str] | None, typer.Argument(metavar="RUN...", help="Ids of runs.")]
+
+
+@dataclass(frozen=True)
+class Chosen(FlagGroup):
+    """Flags that choose runs."""
+
+    all: Annotated[bool, typer.Option("--all", help="All runs that go on.")] = False
+    task_queue: Annotated[str | None, typer.Option(help="With --all: only those on this queue.")] = None
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+
+
+async def choose(client: Client, ids: list[str] | None, chosen: Chosen) -> list[Run]:
+    """Return the runs that were named or, with `--all`, that go on.
+
+    Raises:
+        UsageError: Neither is said, or both are.
+    """
+    from fanout import client as api
+
+    if chosen.task_queue is not None and not chosen.all:
+        raise UsageError("--task-queue goes with --all")
+    if bool(ids) == chosen.all:
+        raise UsageError("say which runs: their ids, or --all")
+    if ids:
+        return [api.get_run(client, run) for run in ids]
+    found = await api.list_runs(client, task_queue=chosen.task_queue, limit=MOST)
+    live = [api.get_run(client, info.id) for info in found if info.status.live]
+    if not live:
+        say.note("no run goes on")
+    return live
+
+
+def confirmed(order: str, runs: list[Run], *, yes: bool) -> bool:
+    """Ask on a terminal.
+
+    Raises:
+        UsageError: Nobody is there to ask.
+    """
+    if yes or not runs:
+        return True
+    names = ", ".join(run.id for run in runs)
+    if not say.is_interactive():
+        raise UsageError(f"nobody is here to confirm: add --yes to {order} {names}")
+    if say.confirm(f"{order} {names}?"):
+        return True
+    say.note("nothing was done")
+    return False
