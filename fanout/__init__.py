@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         WorkerExhausted,
     )
     from fanout.iteminfo import Info, info
-    from fanout.models import Failure, ItemResult, Progress, RunResult, Status
+    from fanout.models import Failure, FailureKind, FailureSample, ItemResult, Progress, RunResult, Status
     from fanout.options import Options
     from fanout.plugin import Plugin
     from fanout.processors import Processor, processor
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Csv",
     "Failure",
+    "FailureKind",
+    "FailureSample",
     "FanoutError",
     "Info",
     "ItemError",
@@ -107,7 +109,7 @@ _HOMES = {
     ],
     "iteminfo": ["Info", "info"],
     "session": ["local"],
-    "models": ["Failure", "ItemResult", "Progress", "RunResult", "Status"],
+    "models": ["Failure", "FailureKind", "FailureSample", "ItemResult", "Progress", "RunResult", "Status"],
     "options": ["Options"],
     "plugin": ["Plugin"],
     "processors": ["Processor", "processor"],

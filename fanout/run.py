@@ -22,7 +22,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from fanout import wire
 from fanout.errors import NoWorker, RunFailed, RunNotFound, UsageError
-from fanout.models import Failure, ItemResult, Progress, RunResult, Status, Totals
+from fanout.failurekinds import FailureKinds
+from fanout.models import Failure, FailureKind, ItemResult, Progress, RunResult, Status, Totals
 from fanout.plugin import store_of
 from fanout.runinfo import RunInfo, count_pollers, read_info, refused, web_base
 from fanout.storage.outputs import find_output
@@ -155,11 +156,35 @@ class Run:
             for row in rows:
                 yield ItemResult(**from_json(row))
 
-    async def failures(self) -> AsyncIterator[Failure]:
-        """Yield the failures that are committed, also while the run goes on."""
+    async def failures(self, *, error_type: str | None = None) -> AsyncIterator[Failure]:
+        """Yield the failures that are committed, also while the run goes on.
+
+        Args:
+            error_type: Only those of this type; all where it is None.
+        """
         async for rows in self.rows("failures", ordered=True):
             for row in rows:
-                yield Failure(**from_json(row))
+                failure = Failure(**from_json(row))
+                if error_type in (None, failure.error_type):
+                    yield failure
+
+    async def failure_kinds(self, *, error_type: str | None = None) -> list[FailureKind]:
+        """Return the failures that are committed counted by kind, the most frequent kind first.
+
+        Failures are of one kind where their types are the same, and their messages but for numbers, ids, quoted
+        strings, paths, URLs, times and addresses. A thousand kinds are told apart; further messages count as other
+        messages of their type.
+
+        Args:
+            error_type: Only those of this type; all where it is None.
+        """
+        kinds = FailureKinds()
+        async for rows in self.rows("failures", ordered=True):
+            for row in rows:
+                failure = from_json(row)
+                if error_type in (None, failure["error_type"]):
+                    kinds.add(failure)
+        return kinds.most_common()
 
     async def rows(
         self, kind: Literal["results", "failures"], *, ordered: bool = False

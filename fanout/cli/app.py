@@ -38,7 +38,7 @@ COMMANDS = {
     "watch": Entry("inspect", "Watch a run until it ends.", _LOOK),
     "wait": Entry("inspect", "Wait until a run ends; the exit code says how.", _LOOK),
     "results": Entry("output", "Write a run's results as JSON Lines.", _LOOK),
-    "failures": Entry("output", "Show which items failed, where and why.", _LOOK),
+    "failures": Entry("failures", "Show which items failed, where and why.", _LOOK),
     "item": Entry("output", "Show all that is known of one item.", _LOOK),
     "cancel": Entry("orders", "Cancel runs: what is in flight ends, the rest is not run.", _ORDER),
     "terminate": Entry("orders", "End runs at once, without publishing anything more.", _ORDER),
