@@ -40,6 +40,7 @@ COMMANDS = {
     "results": Entry("output", "Write a run's results as JSON Lines.", _LOOK),
     "failures": Entry("failures", "Show which items failed, where and why.", _LOOK),
     "item": Entry("output", "Show all that is known of one item.", _LOOK),
+    "try": Entry("tryout", "Run one item of a run again, in this process.", _LOOK, "try_"),
     "cancel": Entry("orders", "Cancel runs: what is in flight ends, the rest is not run.", _ORDER),
     "terminate": Entry("orders", "End runs at once, without publishing anything more.", _ORDER),
     "worker": Entry("worker", "Run workers for the processors of some modules.", _SERVE),

@@ -96,6 +96,8 @@ async def check_reading(before: Done) -> None:
         assert await run.output() == before.result.output
         assert {row.index: row.output async for row in run.results(ordered=True)} == before.results
         assert {row.index async for row in run.failures()} == {3, 13, 23}
+        [kind] = await run.failure_kinds()
+        assert (kind.error_type, kind.message, kind.count) == ("ValueError", "not <n>", 3)
         assert isinstance(await run.item(4), fanout.ItemResult)
         assert isinstance(await run.item(key="13"), fanout.Failure)
 
