@@ -63,8 +63,9 @@ def objects(folder: Path) -> dict[Path, float]:
 def test_one_item_is_tried_as_a_batch_would_run_it_and_the_run_is_left_alone(
     tried: Project, run_id: str
 ) -> None:
-    run = ["run", "halves:half", "in.csv", "--key", "id", "--id", run_id, "--param", "by=4", "--retries", "0"]
-    assert tried.fanout(*run).returncode == 3
+    run = ["run", "halves:half", "in.csv", "--key", "id", "--id", run_id, "--retry-initial", "0.01"]
+    assert tried.fanout(*run, "--limit", "25", "--param", "by=4").returncode == 3
+    assert tried.fanout(*run, "--continue").returncode == 0
     before = objects(tried.folder / "fanout-output")
 
     done = tried.fanout("try", "halves", run_id, "16", "--json")
@@ -72,11 +73,14 @@ def test_one_item_is_tried_as_a_batch_would_run_it_and_the_run_is_left_alone(
     output = {"half": 4.0, "with": "pool", "key": "k16"}
     assert json.loads(done.stdout) == {"outcome": "succeeded", "index": 16, "key": "k16", "output": output}
     assert "seen 16" in done.stderr
+    later = json.loads(tried.fanout("try", "halves", run_id, "26", "--json").stdout)
+    assert later["output"]["half"] == 13.0
 
     failed = tried.fanout("try", "halves:half", run_id, "--key", "k17")
     assert failed.returncode == 1
     for text in ("ValueError: 17 is odd", "in.csv:19", "raise ValueError", "seen 17"):
         assert text in failed.stdout
+    assert failed.stdout.count("seen 17") == 1
 
     debugged = tried.fanout("try", "halves", run_id, "17", "--pdb", stdin="p n + 1000\nq\n")
     assert debugged.returncode == 1

@@ -125,6 +125,9 @@ async def check_the_command(engine: Engine, run_id: str) -> None:
     assert (code, [json.loads(line)["index"] for line in out.splitlines()]) == (0, [3, 13, 23]), err
     code, out, err = await command(engine, "item", run_id, "4")
     assert code == 0, err
+    code, out, err = await command(engine, "item", run_id, "99")
+    assert (code, out) == (1, "")
+    assert "has no outcome of item 99 in its output" in err
 
 
 def said(out: str) -> dict[str, str]:
