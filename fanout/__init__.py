@@ -28,7 +28,16 @@ if TYPE_CHECKING:
         WorkerExhausted,
     )
     from fanout.iteminfo import Info, info
-    from fanout.models import Failure, ItemResult, Progress, RunEvent, RunResult, Status
+    from fanout.models import (
+        Failure,
+        FailureKind,
+        FailureSample,
+        ItemResult,
+        Progress,
+        RunEvent,
+        RunResult,
+        Status,
+    )
     from fanout.options import Options
     from fanout.plugin import Plugin
     from fanout.processors import Processor, processor
@@ -40,6 +49,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Csv",
     "Failure",
+    "FailureKind",
+    "FailureSample",
     "FanoutError",
     "Info",
     "ItemError",
@@ -108,7 +119,16 @@ _HOMES = {
     ],
     "iteminfo": ["Info", "info"],
     "session": ["local"],
-    "models": ["Failure", "ItemResult", "Progress", "RunEvent", "RunResult", "Status"],
+    "models": [
+        "Failure",
+        "FailureKind",
+        "FailureSample",
+        "ItemResult",
+        "Progress",
+        "RunEvent",
+        "RunResult",
+        "Status",
+    ],
     "options": ["Options"],
     "plugin": ["Plugin"],
     "processors": ["Processor", "processor"],

@@ -179,6 +179,7 @@ class Failure:
         attempts: How often the processor was called.
         worker: Identity of the worker that gave up.
         version: The processor's version.
+        at: When it gave up, in seconds since the epoch; 0 where an older version wrote the row.
     """
 
     index: int
@@ -191,6 +192,43 @@ class Failure:
     attempts: int = 0
     worker: str = ""
     version: str = ""
+    at: float = 0.0
+
+
+@dataclass(frozen=True)
+class FailureSample:
+    """One of the items behind a kind of failure.
+
+    Attributes:
+        index: Position of the item in the source, from 0.
+        key: What a person would search for.
+        source: Where the item stands, such as `urls.csv:18`.
+    """
+
+    index: int
+    key: str
+    source: str
+
+
+@dataclass(frozen=True)
+class FailureKind:
+    """Failures of one error type whose messages differ only in numbers, ids, quoted strings and the like.
+
+    Attributes:
+        error_type: Name of the exception's class, or of the reason; `"other"` where there were too many kinds.
+        message: The message with placeholders such as `<n>`; `"other messages"` where there were too many kinds.
+        count: How many failures.
+        first: When the first of them was recorded, in seconds since the epoch; None where no row says it.
+        last: When the last of them was recorded; likewise.
+        samples: The first few items, in the order of the items.
+    """
+
+    error_type: str
+    message: str
+    count: int
+    first: float | None
+    last: float | None
+    samples: list[FailureSample] = field(default_factory=list)
 
 
 # --------------------------------------------------------------------------------------------- numbers

@@ -19,7 +19,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from fanout import wire
 from fanout.errors import RunFailed, RunNotFound, UsageError
 from fanout.events import read_events
-from fanout.models import Failure, ItemResult, Progress, RunEvent, RunResult, Status, Totals
+from fanout.failurekinds import FailureKinds
+from fanout.models import Failure, FailureKind, ItemResult, Progress, RunEvent, RunResult, Status, Totals
 from fanout.nodes import ask_nodes
 from fanout.options import check
 from fanout.plugin import store_of
@@ -160,11 +161,35 @@ class Run:
             for row in rows:
                 yield ItemResult(**from_json(row))
 
-    async def failures(self) -> AsyncIterator[Failure]:
-        """Yield the failures that are committed, also while the run goes on."""
+    async def failures(self, *, error_type: str | None = None) -> AsyncIterator[Failure]:
+        """Yield the failures that are committed, also while the run goes on.
+
+        Args:
+            error_type: Only those of this type; all where it is None.
+        """
         async for rows in self.rows("failures", ordered=True):
             for row in rows:
-                yield Failure(**from_json(row))
+                failure = Failure(**from_json(row))
+                if error_type in (None, failure.error_type):
+                    yield failure
+
+    async def failure_kinds(self, *, error_type: str | None = None) -> list[FailureKind]:
+        """Return the failures that are committed counted by kind, the most frequent kind first.
+
+        Failures are of one kind where their types are the same, and their messages but for numbers, ids, quoted
+        strings, paths, URLs, times and addresses. A thousand kinds are told apart; further messages count as other
+        messages of their type.
+
+        Args:
+            error_type: Only those of this type; all where it is None.
+        """
+        kinds = FailureKinds()
+        async for rows in self.rows("failures", ordered=True):
+            for row in rows:
+                failure = from_json(row)
+                if error_type in (None, failure["error_type"]):
+                    kinds.add(failure)
+        return kinds.most_common()
 
     async def rows(
         self, kind: Literal["results", "failures"], *, ordered: bool = False

@@ -177,6 +177,7 @@ class Book:
                 attempts=self.attempts.get(position, 0),
                 worker=self.worker,
                 version=self.processor.version,
+                at=round(time.time(), 3),
             )
         )
         self.failures[position] = row

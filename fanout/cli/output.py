@@ -1,12 +1,12 @@
-"""What came of a run's items: `results`, `failures`, `item`."""
+"""What came of a run's items: `results`, `item`."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
@@ -16,14 +16,16 @@ from fanout.cli import exits, say
 from fanout.cli.connection import Connection
 from fanout.cli.flags import command
 from fanout.cli.inspect import AsJson, RunId
-from fanout.errors import UsageError
+from fanout.errors import RunNotFound, UsageError
 from fanout.models import Failure, ItemResult
-from fanout.observability.drawing import one_line
 
 if TYPE_CHECKING:
     from fanout.run import Run
 
 STDOUT = "-"
+
+Index = Annotated[int | None, typer.Argument(min=0, help="Position of the item in the source, from 0.")]
+Key = Annotated[str | None, typer.Option(help="Its key instead.")]
 
 
 @command
@@ -47,7 +49,7 @@ async def results(
         handle = api.get_run(client, run)
         count = 0
         with _opened(file) as out:
-            async for rows in _limited(handle.rows("results", ordered=ordered), limit):
+            async for rows in limited(handle.rows("results", ordered=ordered), limit):
                 out.write(b"\n".join(rows) + b"\n")
                 count += len(rows)
     if file != STDOUT:
@@ -56,61 +58,15 @@ async def results(
 
 
 @command
-async def failures(
-    connection: Connection,
-    run: RunId,
-    as_json: AsJson = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many.")] = None,
-) -> int:
-    """Show which items failed, where they stand, and why.
-
-    A table on a terminal; JSON Lines, with input and traceback, in a pipe or with --json.
-    """
-    from fanout import client as api
-
-    async with connection.client() as client:
-        handle = api.get_run(client, run)
-        rows = _limited(handle.rows("failures", ordered=True), limit)
-        if as_json or not sys.stdout.isatty():
-            with say.stdout() as out:
-                async for some in rows:
-                    out.write(b"\n".join(some) + b"\n")
-            return exits.SUCCEEDED
-        shown = [json.loads(row) async for some in rows for row in some]
-    if not shown:
-        say.note(f"no failures of run {run}")
-        return exits.SUCCEEDED
-    say.table(
-        ["INDEX", "KEY", "SOURCE", "ERROR", "ATTEMPTS"],
-        (
-            [
-                row["index"],
-                row["key"],
-                row.get("source", ""),
-                f"{row['error_type']}: {one_line(row['message'])}",
-                row.get("attempts", ""),
-            ]
-            for row in shown
-        ),
-        right=["INDEX", "ATTEMPTS"],
-    )
-    say.note(f"all of one, with its input and traceback: fanout item {run} {shown[0]['index']}")
-    return exits.SUCCEEDED
-
-
-@command
 async def item(
     connection: Connection,
     run: RunId,
-    index: Annotated[
-        int | None, typer.Argument(min=0, help="Position of the item in the source, from 0.")
-    ] = None,
-    key: Annotated[str | None, typer.Option(help="Its key instead.")] = None,
+    index: Index = None,
+    key: Key = None,
     as_json: AsJson = False,
 ) -> int:
     """Show all that is known of one item; exit code 1 when it has no outcome yet."""
-    if (index is None) == (key is None):
-        raise UsageError("say which item: by its INDEX, or by --key")
+    check_which(index, key)
     from fanout import client as api
 
     async with connection.client() as client:
@@ -119,20 +75,38 @@ async def item(
         if found is None:
             say.error(await _none_yet(handle, index, key))
             return exits.ERROR
-    if as_json:
-        say.data({"outcome": "failed" if isinstance(found, Failure) else "succeeded", **asdict(found)})
-    else:
-        _describe(found)
+    show(found, as_json=as_json)
     return exits.SUCCEEDED
 
 
+def check_which(index: int | None, key: str | None) -> None:
+    """Check that an item is named in one way.
+
+    Raises:
+        UsageError: It is named in none, or in both.
+    """
+    if (index is None) == (key is None):
+        raise UsageError("say which item: by its INDEX, or by --key")
+
+
 async def _none_yet(handle: Run, index: int | None, key: str | None) -> str:
-    info = await handle.info()
     which = f"item {index}" if key is None else f"an item with key {key!r}"
+    try:
+        info = await handle.info()
+    except RunNotFound:
+        return f"run {handle.id} has no outcome of {which} in its output"
     if info.closed is None:
         return f"run {handle.id} has no outcome of {which} yet; it is running: fanout status {handle.id}"
     ended = f"it ended as {info.status}, and has no such item or did not reach it"
     return f"run {handle.id} has no outcome of {which}: {ended}"
+
+
+def show(found: ItemResult | Failure, *, as_json: bool) -> None:
+    """Print the outcome of an item, on stdout."""
+    if as_json:
+        say.data({"outcome": "failed" if isinstance(found, Failure) else "succeeded", **asdict(found)})
+    else:
+        _describe(found)
 
 
 def _describe(found: ItemResult | Failure) -> None:
@@ -148,6 +122,7 @@ def _describe(found: ItemResult | Failure) -> None:
         ("source", found.source),
         ("error", f"{found.error_type}: {found.message}"),
         ("attempts", found.attempts),
+        ("failed at", say.when(datetime.fromtimestamp(found.at, UTC)) if found.at else ""),
         ("worker", found.worker),
         ("version", found.version),
         ("input", _pretty(found.input)),
@@ -182,7 +157,8 @@ def _opened(file: str) -> Iterator[IO[bytes]]:
         draft.unlink(missing_ok=True)
 
 
-async def _limited(rows: AsyncIterator[list[bytes]], limit: int | None) -> AsyncIterator[list[bytes]]:
+async def limited(rows: AsyncIterator[list[bytes]], limit: int | None) -> AsyncIterator[list[bytes]]:
+    """Yield rows until there were so many."""
     given = 0
     async for some in rows:
         kept = some if limit is None else some[: limit - given]

@@ -14,7 +14,7 @@ BUCKETS = ("s3", "gs", "az")
 WEB = ("http", "https")
 ALLOWED = "a path, file://, s3://, gs://, az://, http:// or https://"
 
-# Not in ALLOWED: an object in memory is seen by one process only, which is good for tests alone.
+# Not in ALLOWED: an object in memory is seen by one process only: good for tests, and for what is not kept.
 MEMORY = "memory"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import subprocess
+import time
 from pathlib import Path
 
 import pexpect
@@ -135,6 +136,31 @@ def test_failures_are_a_table_for_a_person(served: Project, run_id: str) -> None
     assert "INDEX" in shown
     assert "ValueError: 10 is round" in shown
     assert f"fanout item {run_id} 9" in shown
+
+
+def test_failures_are_counted_by_kind(served: Project, run_id: str) -> None:
+    assert served.fanout("run", "jobs:picky", "1..60", "--id", run_id).returncode == 3
+    shown = served.fanout("failures", run_id, "--by-type")
+    assert "ValueError: <n> is round" in shown.stdout
+    assert "9 (item 9), 19 (item 19), 29 (item 29)" in shown.stdout
+    assert f"fanout item {run_id} 9" in shown.stderr
+    [kind] = map(json.loads, served.fanout("failures", run_id, "--by-type", "--json").stdout.splitlines())
+    assert (kind["error_type"], kind["message"], kind["count"]) == ("ValueError", "<n> is round", 6)
+    assert time.time() - 600 < kind["first"] <= kind["last"] < time.time() + 60
+    assert [one["index"] for one in kind["samples"]] == [9, 19, 29]
+
+
+def test_failures_of_one_type_alone_are_shown(served: Project, run_id: str) -> None:
+    lines = '"x"\n20\n'
+    assert served.fanout("run", "jobs:picky", "-", "--id", run_id, stdin=lines).returncode == 3
+    of_type = ["failures", run_id, "--type"]
+    [one] = served.fanout(*of_type, "ValueError").stdout.splitlines()
+    assert json.loads(one)["index"] == 1
+    [kind] = served.fanout(*of_type, "InvalidItem", "--by-type", "--json").stdout.splitlines()
+    assert json.loads(kind)["count"] == 1
+    none = served.fanout(*of_type, "KeyError", "--by-type")
+    assert (none.returncode, none.stdout) == (0, "")
+    assert f"no failures of type KeyError in run {run_id}" in none.stderr
 
 
 def test_a_run_that_is_not_there_is_told(project: Project) -> None:

@@ -96,6 +96,8 @@ async def check_reading(before: Done) -> None:
         assert await run.output() == before.result.output
         assert {row.index: row.output async for row in run.results(ordered=True)} == before.results
         assert {row.index async for row in run.failures()} == {3, 13, 23}
+        [kind] = await run.failure_kinds()
+        assert (kind.error_type, kind.message, kind.count) == ("ValueError", "not <n>", 3)
         assert isinstance(await run.item(4), fanout.ItemResult)
         assert isinstance(await run.item(key="13"), fanout.Failure)
 
@@ -123,6 +125,9 @@ async def check_the_command(engine: Engine, run_id: str) -> None:
     assert (code, [json.loads(line)["index"] for line in out.splitlines()]) == (0, [3, 13, 23]), err
     code, out, err = await command(engine, "item", run_id, "4")
     assert code == 0, err
+    code, out, err = await command(engine, "item", run_id, "99")
+    assert (code, out) == (1, "")
+    assert "has no outcome of item 99 in its output" in err
 
 
 def said(out: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 from fanout.cli import outcome, say
 from fanout.cli.connection import Connection
 from fanout.cli.inspect import counted, status_of
-from fanout.cli.output import _limited, _opened
+from fanout.cli.output import _opened, limited
 from fanout.cli.run import _check_file, _check_flags, without
 from fanout.cli.worker import local_roots, queues_of, worker_command
 from fanout.errors import RunFailed, SourceError, UsageError
@@ -82,7 +82,7 @@ async def test_rows_end_at_the_limit() -> None:
         yield [b"3", b"4"]
         raise AssertionError("read on after the limit")
 
-    assert [some async for some in _limited(rows(), 3)] == [[b"1", b"2"], [b"3"]]
+    assert [some async for some in limited(rows(), 3)] == [[b"1", b"2"], [b"3"]]
 
 
 def test_a_long_message_is_one_short_line() -> None:

@@ -1,0 +1,71 @@
+"""Failures counted by kind: by error type, and by message without what changes from item to item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fanout.models import FailureKind, FailureSample
+from fanout.signatures import signature
+
+MAX_KINDS = 1000
+"""Kinds that are told apart. Further messages count as other messages of their error type …"""
+MAX_TYPES = 100
+"""… for so many error types, and as other messages of another type beyond."""
+MAX_SAMPLES = 3
+MAX_TYPE = 200
+"""Characters of an error type."""
+
+OTHER_TYPE = "other"
+OTHER_MESSAGES = "other messages"
+
+Name = tuple[str, str]
+
+
+@dataclass
+class _Count:
+    count: int = 0
+    first: float | None = None
+    last: float | None = None
+    samples: list[FailureSample] = field(default_factory=list)
+
+
+class FailureKinds:
+    """Counts failures by kind, in memory that does not grow with them."""
+
+    def __init__(self) -> None:
+        self._counts: dict[Name, _Count] = {}
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Count a failure.
+
+        Args:
+            row: As it stands in the output.
+        """
+        found = self._counts.setdefault(self._name(row), _Count())
+        found.count += 1
+        at = row.get("at")
+        if at:
+            found.first = at if found.first is None else min(found.first, at)
+            found.last = at if found.last is None else max(found.last, at)
+        if len(found.samples) < MAX_SAMPLES:
+            found.samples.append(FailureSample(row["index"], row["key"], row.get("source", "")))
+
+    def most_common(self) -> list[FailureKind]:
+        """Return the kinds, the one with most failures first."""
+        ordered = sorted(self._counts.items(), key=lambda pair: (-pair[1].count, pair[0]))
+        return [
+            FailureKind(error_type, message, one.count, one.first, one.last, list(one.samples))
+            for (error_type, message), one in ordered
+        ]
+
+    def _name(self, row: Mapping[str, Any]) -> Name:
+        error_type = row["error_type"][:MAX_TYPE]
+        for name, most in (
+            ((error_type, signature(row["message"])), MAX_KINDS),
+            ((error_type, OTHER_MESSAGES), MAX_KINDS + MAX_TYPES),
+        ):
+            if name in self._counts or len(self._counts) < most:
+                return name
+        return OTHER_TYPE, OTHER_MESSAGES

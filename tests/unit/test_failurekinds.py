@@ -1,0 +1,57 @@
+"""Failures counted by kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fanout.failurekinds import MAX_KINDS, MAX_SAMPLES, MAX_TYPES, OTHER_MESSAGES, OTHER_TYPE, FailureKinds
+from fanout.models import FailureKind, FailureSample
+
+
+def row(
+    index: int, error_type: str = "ValueError", message: str = "{} is round", **more: Any
+) -> dict[str, Any]:
+    said = message.replace("{}", str(index))
+    return {
+        "index": index,
+        "key": f"k{index}",
+        "source": f"a.csv:{index}",
+        "error_type": error_type,
+        "message": said,
+    } | more
+
+
+def kinds(*rows: dict[str, Any]) -> list[FailureKind]:
+    found = FailureKinds()
+    for one in rows:
+        found.add(one)
+    return found.most_common()
+
+
+def test_failures_whose_messages_differ_in_a_number_are_of_one_kind_with_its_first_items() -> None:
+    found = kinds(row(1, "KeyError"), *(row(n, at=100.0 - n) for n in range(10, 15)))
+    samples = [FailureSample(n, f"k{n}", f"a.csv:{n}") for n in range(10, 10 + MAX_SAMPLES)]
+    assert found == [
+        FailureKind("ValueError", "<n> is round", 5, 86.0, 90.0, samples),
+        FailureKind("KeyError", "<n> is round", 1, None, None, [FailureSample(1, "k1", "a.csv:1")]),
+    ]
+
+
+def test_rows_without_a_time_do_not_count_as_the_first() -> None:
+    assert [(kind.first, kind.last) for kind in kinds(row(1), row(2, at=7.0), row(3, at=0.0))] == [(7.0, 7.0)]
+
+
+def letters(number: int) -> str:
+    return "".join(chr(ord("g") + int(digit)) for digit in str(number))
+
+
+def test_kinds_are_bounded_and_no_failure_is_lost() -> None:
+    many = [row(n, f"Error{letters(n % 300)}", letters(n)) for n in range(5000)]
+    found = kinds(*many)
+    assert sum(kind.count for kind in found) == 5000
+    assert len(found) == MAX_KINDS + MAX_TYPES + 1
+    assert (
+        sum(kind.message == OTHER_MESSAGES and kind.error_type != OTHER_TYPE for kind in found) == MAX_TYPES
+    )
+    others = {(kind.error_type, kind.message) for kind in found if kind.error_type == OTHER_TYPE}
+    assert others == {(OTHER_TYPE, OTHER_MESSAGES)}
