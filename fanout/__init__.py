@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from fanout.iteminfo import Info, info
     from fanout.models import Failure, ItemResult, Progress, RunResult, Status
     from fanout.options import Options
+    from fanout.planning.look import plan
+    from fanout.planning.runplan import RunPlan
     from fanout.plugin import Plugin
     from fanout.processors import Processor, processor
     from fanout.readers import Csv, Items, JsonLines, Range, Reader
@@ -62,6 +64,7 @@ __all__ = [
     "RunFailed",
     "RunInfo",
     "RunNotFound",
+    "RunPlan",
     "RunResult",
     "SourceError",
     "Status",
@@ -78,6 +81,7 @@ __all__ = [
     "list_runs",
     "local",
     "map",
+    "plan",
     "processor",
     "start",
 ]
@@ -109,6 +113,8 @@ _HOMES = {
     "session": ["local"],
     "models": ["Failure", "ItemResult", "Progress", "RunResult", "Status"],
     "options": ["Options"],
+    "planning.look": ["plan"],
+    "planning.runplan": ["RunPlan"],
     "plugin": ["Plugin"],
     "processors": ["Processor", "processor"],
     "readers": ["Csv", "Items", "JsonLines", "Range", "Reader"],

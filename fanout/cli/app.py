@@ -33,6 +33,7 @@ _RUN, _LOOK, _ORDER, _SERVE = "Run", "Look", "Order", "Serve"
 
 COMMANDS = {
     "run": Entry("run", "Run a processor over the items of a source, and watch it.", _RUN),
+    "plan": Entry("plan", "Say what a run will be, without starting anything.", _RUN),
     "list": Entry("inspect", "List runs.", _LOOK, "list_"),
     "status": Entry("inspect", "Look at a run once: numbers, workers, address.", _LOOK),
     "watch": Entry("inspect", "Watch a run until it ends.", _LOOK),
