@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         UsageError,
         WorkerExhausted,
     )
+    from fanout.housekeeping import Deleted, OldOutput, delete_run, old_outputs
     from fanout.iteminfo import Info, info
     from fanout.models import Failure, ItemResult, Progress, RunResult, Status
     from fanout.options import Options
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Csv",
+    "Deleted",
     "Failure",
     "FanoutError",
     "Info",
@@ -53,6 +55,7 @@ __all__ = [
     "NotAllowed",
     "ObjectExists",
     "ObjectMissing",
+    "OldOutput",
     "Options",
     "Plugin",
     "Processor",
@@ -76,11 +79,13 @@ __all__ = [
     "UsageError",
     "WorkerExhausted",
     "connect",
+    "delete_run",
     "get_run",
     "info",
     "list_runs",
     "local",
     "map",
+    "old_outputs",
     "plan",
     "processor",
     "start",
@@ -109,6 +114,7 @@ _HOMES = {
         "UsageError",
         "WorkerExhausted",
     ],
+    "housekeeping": ["Deleted", "OldOutput", "delete_run", "old_outputs"],
     "iteminfo": ["Info", "info"],
     "session": ["local"],
     "models": ["Failure", "ItemResult", "Progress", "RunResult", "Status"],

@@ -43,6 +43,8 @@ COMMANDS = {
     "item": Entry("output", "Show all that is known of one item.", _LOOK),
     "cancel": Entry("orders", "Cancel runs: what is in flight ends, the rest is not run.", _ORDER),
     "terminate": Entry("orders", "End runs at once, without publishing anything more.", _ORDER),
+    "delete": Entry("housekeeping", "Delete ended runs: outputs and histories.", _ORDER),
+    "gc": Entry("housekeeping", "Delete the outputs of runs that ended long ago.", _ORDER),
     "worker": Entry("worker", "Run workers for the processors of some modules.", _SERVE),
     "dev": Entry("dev", "Run a Temporal dev server for this folder.", _SERVE),
 }

@@ -43,7 +43,7 @@ async def cancel(
 
     The server keeps the order: a run whose workers are away carries it out when they are back.
     """
-    if not _confirmed("cancel", runs, yes):
+    if not confirmed("cancel", runs, yes):
         return exits.ERROR
     seconds = DEFAULT_WAIT if wait is None else parse_duration(wait)
     from fanout import client as api
@@ -74,7 +74,7 @@ async def terminate(connection: Connection, runs: RunIds, reason: Reason = "", y
 
     Prefer `cancel`, which leaves a whole output behind.
     """
-    if not _confirmed("terminate", runs, yes):
+    if not confirmed("terminate", runs, yes):
         return exits.ERROR
     from fanout import client as api
 
@@ -88,17 +88,24 @@ async def terminate(connection: Connection, runs: RunIds, reason: Reason = "", y
     return code
 
 
-def _confirmed(order: str, runs: list[str], yes: bool) -> bool:
+def confirmed(order: str, runs: list[str], yes: bool, *, what: str = "") -> bool:
     """Ask on a terminal.
+
+    Args:
+        order: What is to be done.
+        runs: To what.
+        yes: Whether it is confirmed already.
+        what: The same in short.
 
     Raises:
         UsageError: Nobody is there to ask.
     """
     if yes:
         return True
+    named = what or ", ".join(runs)
     if not say.is_interactive():
-        raise UsageError(f"nobody is here to confirm: add --yes to {order} {', '.join(runs)}")
-    if say.confirm(f"{order} {', '.join(runs)}?"):
+        raise UsageError(f"nobody is here to confirm: add --yes to {order} {named}")
+    if say.confirm(f"{order} {named}?"):
         return True
     say.note("nothing was done")
     return False
