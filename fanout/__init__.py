@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         UsageError,
         WorkerExhausted,
     )
+    from fanout.housekeeping import Deleted, OldOutput, delete_run, old_outputs
     from fanout.iteminfo import Info, info
     from fanout.models import (
         Failure,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
         Status,
     )
     from fanout.options import Options
+    from fanout.planning.look import plan
+    from fanout.planning.runplan import RunPlan
     from fanout.plugin import Plugin
     from fanout.processors import Processor, processor
     from fanout.readers import Csv, Items, JsonLines, Range, Reader
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Csv",
+    "Deleted",
     "Failure",
     "FailureKind",
     "FailureSample",
@@ -62,6 +66,7 @@ __all__ = [
     "NotAllowed",
     "ObjectExists",
     "ObjectMissing",
+    "OldOutput",
     "Options",
     "Plugin",
     "Processor",
@@ -74,6 +79,7 @@ __all__ = [
     "RunFailed",
     "RunInfo",
     "RunNotFound",
+    "RunPlan",
     "RunResult",
     "SourceError",
     "Status",
@@ -85,11 +91,14 @@ __all__ = [
     "UsageError",
     "WorkerExhausted",
     "connect",
+    "delete_run",
     "get_run",
     "info",
     "list_runs",
     "local",
     "map",
+    "old_outputs",
+    "plan",
     "processor",
     "start",
 ]
@@ -117,6 +126,7 @@ _HOMES = {
         "UsageError",
         "WorkerExhausted",
     ],
+    "housekeeping": ["Deleted", "OldOutput", "delete_run", "old_outputs"],
     "iteminfo": ["Info", "info"],
     "session": ["local"],
     "models": [
@@ -130,6 +140,8 @@ _HOMES = {
         "Status",
     ],
     "options": ["Options"],
+    "planning.look": ["plan"],
+    "planning.runplan": ["RunPlan"],
     "plugin": ["Plugin"],
     "processors": ["Processor", "processor"],
     "readers": ["Csv", "Items", "JsonLines", "Range", "Reader"],

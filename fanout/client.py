@@ -118,7 +118,7 @@ async def start(
     run_id = check_run_id(id or _new_id(name))
     store_url = store_of(client) if output is None else to_url(output)
     nonce = uuid.uuid4().hex
-    source_reader = _as_reader(reader)
+    source_reader = as_reader(reader)
     previous = None
     if continue_run:
         previous, done = await _ended_with(client, run_id)
@@ -236,7 +236,12 @@ def default_task_queue() -> str:
     return os.environ.get("FANOUT_TASK_QUEUE") or DEFAULT_TASK_QUEUE
 
 
-def _as_reader(given: Reader | Iterable[Any] | AsyncIterable[Any]) -> Reader:
+def as_reader(given: Reader | Iterable[Any] | AsyncIterable[Any]) -> Reader:
+    """Return a reader itself, or one over the items of an iterable.
+
+    Raises:
+        UsageError: It is a path: how it is to be read is not known.
+    """
     if isinstance(given, Reader):
         return given
     if isinstance(given, str | bytes | os.PathLike):

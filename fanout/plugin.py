@@ -68,7 +68,7 @@ class Plugin(SimplePlugin):
         watchdog: bool = False,
     ) -> None:
         self._chosen = None if processors is None else {made.name: made for made in processors}
-        self.store = to_url(store or os.environ.get("FANOUT_STORE") or DEFAULT_STORE)
+        self.store = to_url(store) if store else default_store()
         self.allowed_roots = self._all_roots(allowed_roots)
         self.threads = threads
         self.processes = processes
@@ -185,12 +185,17 @@ def _is_ours(function: Callable[..., Any]) -> bool:
     return name in (PLAN_ACTIVITY, PUBLISH_ACTIVITY, FINALIZE_ACTIVITY) or name.startswith(batch_activity(""))
 
 
+def default_store() -> str:
+    """Return the URL of the store where nobody says one: `FANOUT_STORE`, else `./fanout-output`."""
+    return to_url(os.environ.get("FANOUT_STORE") or DEFAULT_STORE)
+
+
 def store_of(client: Client) -> str:
     """Return the URL of the store that a client's runs write to: its plugin's, `FANOUT_STORE`, `./fanout-output`."""
     for plugin in client.config()["plugins"]:
         if isinstance(plugin, Plugin):
             return plugin.store
-    return Plugin().store
+    return default_store()
 
 
 def _without_needless_imports(existing: WorkflowRunner | None) -> WorkflowRunner:

@@ -48,6 +48,9 @@ EVENTS_PER_BATCH = 7
 
 GROWTH = 20
 
+SMALL = 1000
+"""Items of a run that needs no child workflow, and of a partition whose publishing takes no activity of its own."""
+
 SHORTEST_BATCH = 1.0
 """Seconds below which a batch is not made smaller for the sake of a common end."""
 
@@ -132,6 +135,11 @@ def _partition_size(total: int, options: Options, batch_concurrency: int) -> int
     windows = ceil(ceil(options.max_concurrency / batch_concurrency) / MAX_WINDOW)
     useful = ceil(total / batch_concurrency / MAX_WINDOW)
     return max(1, min(size, ceil(total / max(1, min(windows, useful)))))
+
+
+def runs_alone(shape: Shape, total: int, options: Options) -> bool:
+    """Tell whether the root takes care of all items itself: a child workflow would cost more than they do."""
+    return total <= min(SMALL, shape.partition_size) and shape.exact and options.history_limit is None
 
 
 def live_children(shape: Shape, level: int, concurrency: int, items: int) -> int:

@@ -33,9 +33,6 @@ with workflow.unsafe.imports_passed_through():
         Standing,
     )
 
-SMALL = 1000
-"""Items of a partition whose publishing is quick enough for a local activity."""
-
 MANY_ROUNDS = 8
 """Items per slot of a batch that is long enough to tell how quick its items are."""
 
@@ -364,7 +361,7 @@ class Partition:
                 wire.PUBLISH_ACTIVITY,
                 order,
                 PublishOutput,
-                small=self._branch.count <= SMALL,
+                small=self._branch.count <= topology.SMALL,
                 summary="check and publish",
             )
         )

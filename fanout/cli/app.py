@@ -33,6 +33,7 @@ _RUN, _LOOK, _ORDER, _SERVE = "Run", "Look", "Order", "Serve"
 
 COMMANDS = {
     "run": Entry("run", "Run a processor over the items of a source, and watch it.", _RUN),
+    "plan": Entry("plan", "Say what a run will be, without starting anything.", _RUN),
     "list": Entry("inspect", "List runs.", _LOOK, "list_"),
     "status": Entry("inspect", "Look at a run once: numbers, workers, address.", _LOOK),
     "watch": Entry("inspect", "Watch a run until it ends.", _LOOK),
@@ -48,6 +49,8 @@ COMMANDS = {
     "drain": Entry("control", "End runs in order: what is in flight ends, the rest is not run.", _ORDER),
     "cancel": Entry("orders", "Cancel runs: what is in flight is cut off, the rest is not run.", _ORDER),
     "terminate": Entry("orders", "End runs at once, without publishing anything more.", _ORDER),
+    "delete": Entry("housekeeping", "Delete ended runs: outputs and histories.", _ORDER),
+    "gc": Entry("housekeeping", "Delete the outputs of runs that ended long ago.", _ORDER),
     "worker": Entry("worker", "Run workers for the processors of some modules.", _SERVE),
     "dev": Entry("dev", "Run a Temporal dev server for this folder.", _SERVE),
 }

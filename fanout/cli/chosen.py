@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,8 @@ MOST = 10_000
 """Runs that one command gives an order to."""
 
 RunIds = Annotated[list[str] | None, typer.Argument(metavar="RUN...", help="Ids of runs.")]
+NamedRuns = Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of runs.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Chosen(FlagGroup):
 
     all: Annotated[bool, typer.Option("--all", help="All runs that go on.")] = False
     task_queue: Annotated[str | None, typer.Option(help="With --all: only those on this queue.")] = None
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+    yes: Yes = False
 
 
 async def choose(client: Client, ids: list[str] | None, chosen: Chosen) -> list[Run]:
@@ -52,18 +55,24 @@ async def choose(client: Client, ids: list[str] | None, chosen: Chosen) -> list[
     return live
 
 
-def confirmed(order: str, runs: list[Run], *, yes: bool) -> bool:
+def confirmed(order: str, names: Sequence[str], *, yes: bool, what: str = "") -> bool:
     """Ask on a terminal.
+
+    Args:
+        order: What is to be done.
+        names: To what.
+        yes: Whether it is confirmed already.
+        what: The same in short.
 
     Raises:
         UsageError: Nobody is there to ask.
     """
-    if yes or not runs:
+    if yes or not names:
         return True
-    names = ", ".join(run.id for run in runs)
+    named = what or ", ".join(names)
     if not say.is_interactive():
-        raise UsageError(f"nobody is here to confirm: add --yes to {order} {names}")
-    if say.confirm(f"{order} {names}?"):
+        raise UsageError(f"nobody is here to confirm: add --yes to {order} {named}")
+    if say.confirm(f"{order} {named}?"):
         return True
     say.note("nothing was done")
     return False

@@ -173,7 +173,7 @@ async def _order(
     code = exits.SUCCEEDED
     async with connection.client() as client:
         runs = await choose(client, ids, chosen)
-        if not confirmed(order, runs, yes=chosen.yes or not (always_ask or chosen.all)):
+        if not confirmed(order, [run.id for run in runs], yes=chosen.yes or not (always_ask or chosen.all)):
             return exits.ERROR
         for run in runs:
             try:

@@ -46,7 +46,7 @@ async def cancel(
     code = exits.SUCCEEDED
     async with connection.client() as client:
         found = await choose(client, runs, chosen)
-        if not confirmed("cancel", found, yes=chosen.yes):
+        if not confirmed("cancel", [run.id for run in found], yes=chosen.yes):
             return exits.ERROR
         for run in await _each(found, "cancel", reason):
             if run is None:
@@ -75,7 +75,7 @@ async def terminate(connection: Connection, chosen: Chosen, runs: RunIds = None,
     code = exits.SUCCEEDED
     async with connection.client() as client:
         found = await choose(client, runs, chosen)
-        if not confirmed("terminate", found, yes=chosen.yes):
+        if not confirmed("terminate", [run.id for run in found], yes=chosen.yes):
             return exits.ERROR
         for run in await _each(found, "terminate", reason):
             if run is None:

@@ -17,56 +17,25 @@ from fanout.cli.connection import Connection
 from fanout.cli.flags import command
 from fanout.cli.outcome import settle
 from fanout.cli.settings import Settings
+from fanout.cli.sourceflags import Params, ProcessorName, SourceFlags, SourceName
 from fanout.errors import RunExists, SourceError, UsageError
 from fanout.models import RunResult
 
 if TYPE_CHECKING:
     from fanout.run import Run
 
-_SOURCE = "Source"
-
-
-def _source_flag(text: str, *names: str, metavar: str | None = None) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=_SOURCE, metavar=metavar)
-
 
 @command
 async def run(
     connection: Connection,
     settings: Settings,
-    processor: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODULE:NAME", help="The processor; NAME alone is one that some worker knows."
-        ),
-    ],
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE", help="A file, glob or URL; 1..1000 or 1000; - for JSON Lines on stdin."
-        ),
-    ],
-    reader: Annotated[
-        Literal["csv", "jsonl", "range"] | None, _source_flag("How to read it; default: by its name.")
-    ] = None,
-    key: Annotated[str | None, _source_flag("The field of an item by which people search for it.")] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Run only the first N items.", rich_help_panel=_SOURCE)
-    ] = None,
-    column: Annotated[
-        list[str] | None, _source_flag("CSV: read only this column; may be repeated.", metavar="NAME")
-    ] = None,
-    null_value: Annotated[
-        list[str] | None,
-        _source_flag("CSV: a text that stands for no value; may be repeated.", metavar="TEXT"),
-    ] = None,
+    reading: SourceFlags,
+    processor: ProcessorName,
+    source: SourceName,
     id: Annotated[
         str | None, typer.Option(help="Id of the run; default: made of the processor and the time.")
     ] = None,
-    param: Annotated[
-        list[str] | None,
-        typer.Option(help="Parameter of the processor; may be repeated.", metavar="NAME=VALUE"),
-    ] = None,
+    param: Params = None,
     task_queue: Annotated[
         str | None, typer.Option(help="Queue; default: the processor's own, FANOUT_TASK_QUEUE, or fanout.")
     ] = None,
@@ -94,11 +63,9 @@ async def run(
     """
     _check_flags(connection, processor, id, continue_, processes, detach)
     found = targets.load_processor(processor)
-    items = sources.make_reader(
-        source, kind=reader, key=key, columns=column or (), null_values=null_value, limit=limit
-    )
-    kind = reader or sources.guess_kind(source)
-    _check_file(source, kind)
+    items = reading.make(source)
+    kind = reading.kind(source)
+    check_file(source, kind)
     params = sources.parse_params(param or ())
     module = processor.rpartition(":")[0]
 
@@ -133,7 +100,7 @@ async def run(
             return await _leave(started, module, as_json)
         ending = _shown(started, module, serving)
         flags = " --local" if connection.local else ""
-        more = _continuation(started.id) if limit is not None else None
+        more = _continuation(started.id) if reading.limit is not None else None
         with _detaching(started, connection, module):
             return await settle(ending, as_json=as_json, flags=flags, more=more)
 
@@ -159,7 +126,7 @@ def _check_flags(
         raise UsageError("--processes goes with --local; elsewhere `fanout worker --processes` says it")
 
 
-def _check_file(source: str, kind: str) -> None:
+def check_file(source: str, kind: str) -> None:
     """Refuse a local file that is not there before anything is started for it."""
     if kind == "range" or source == sources.STDIN or "://" in source or any(sign in source for sign in "*?["):
         return

@@ -64,6 +64,16 @@ def per_second(rate: float) -> str:
     return f"{rate:,.0f}/s" if rate >= 10 or rate == 0 else f"{rate:.2g}/s"
 
 
+def size_of(count: int) -> str:
+    """Write a number of bytes: `512 B`, `3.4 MiB`."""
+    size, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB", "PiB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{count:,} B" if unit == "B" else f"{size:.1f} {unit}"
+
+
 def one_line(text: str, longest: int = 200) -> str:
     """Return a text without line breaks, cut off where it is long."""
     line = " ".join(text.split())

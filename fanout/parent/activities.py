@@ -11,15 +11,15 @@ from temporalio import activity
 from fanout import wire
 from fanout.beside import beside
 from fanout.boundary import failing, planning
-from fanout.models import RunResult, Scan
+from fanout.models import RunResult
 from fanout.options import resolve
 from fanout.processors import find
-from fanout.readers.registry import from_source
+from fanout.readers.paging import next_page
 from fanout.storage import layout
 from fanout.storage.markers import claim, load_run
 from fanout.storage.publishing import finalize, publish
 from fanout.storage.records import RunRecord
-from fanout.storage.stores import Store, open_store
+from fanout.storage.stores import open_store
 from fanout.wire import FinalizeInput, PlanInput, PlanOutput, PublishInput, PublishOutput
 from fanout.workbench import Workbench
 
@@ -64,23 +64,12 @@ class ParentActivities:
                 ),
             )
         async with _beating():
-            scan = await self._scan(order, store)
+            scan = await next_page(
+                run.source, self.bench.files, store, step=order.step, cursor=order.cursor, seen=order.seen
+            )
         return PlanOutput(
             scan=scan, output=output, options=asdict(options), list_size=processor.list_size or 1
         )
-
-    async def _scan(self, order: PlanInput, store: Store) -> Scan:
-        source = order.run.source
-        most = None if source.limit is None else source.skip + source.limit - order.seen
-        scan = await from_source(source).scan(
-            self.bench.files, store, f"{order.step:06d}", order.cursor, most
-        )
-        page = scan.page
-        # What is skipped is scanned all the same: only that tells where the rest begins.
-        page = page.cut(min(max(page.start, source.skip), page.end), page.end)
-        total = scan.total if source.limit is None else min(scan.total, source.skip + source.limit)
-        done = scan.cursor is None or (most is not None and scan.page.count >= most)
-        return Scan(page=page, cursor=None if done else scan.cursor, total=max(0, total - source.skip))
 
     @activity.defn(name=wire.PUBLISH_ACTIVITY)
     @failing

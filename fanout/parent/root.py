@@ -33,9 +33,6 @@ with workflow.unsafe.imports_passed_through():
         Standing,
     )
 
-SMALL = 1000
-"""Items of a run that needs no child workflow: its whole history stays within a fraction of the limit."""
-
 LOOK_AHEAD = 2
 """Children's worth of items that planning stays ahead of the tree."""
 
@@ -174,12 +171,7 @@ class RunWorkflow:
             batch_concurrency=shape.batch_concurrency,
             first=self._order.source.skip,
         )
-        if (
-            self._total <= min(SMALL, shape.partition_size)
-            and self._tiler.complete
-            and options.history_limit is None
-        ):
-            # A child workflow would cost such a run more than all of its items.
+        if topology.runs_alone(shape, self._total, options):
             return await self._run_alone(run)
         self._below = Branch(run, shape, level=shape.levels, items=self._total, standing=self._standing())
         planner = asyncio.create_task(self._plan_ahead())
@@ -191,7 +183,7 @@ class RunWorkflow:
 
     async def _run_alone(self, run: RunRef) -> BranchOutput:
         """Run the only partition inside the root."""
-        span = self._tiler.take(SMALL)
+        span = self._tiler.take(topology.SMALL)
         if span is None:
             return BranchOutput(items=0, totals=Totals())
         standing = self._standing()
@@ -286,6 +278,6 @@ class RunWorkflow:
             wire.FINALIZE_ACTIVITY,
             FinalizeInput(output=self._output, nonce=self._order.nonce, result=result),
             RunResult,
-            small=result.items <= SMALL,
+            small=result.items <= topology.SMALL,
             summary="check the whole run, write the manifest",
         )

@@ -148,6 +148,15 @@ class Reader(ABC):
         """
         return count, round(page.size * count / max(page.count, 1))
 
+    async def heaviest(self, store: Store, page: Page) -> int:
+        """Return how many bytes the largest item of a page has at least; 0 where the reader does not know.
+
+        Args:
+            store: Where `scan` wrote its index objects.
+            page: A page that `scan` returned.
+        """
+        return 0
+
     def __repr__(self) -> str:
         return self.kind
 

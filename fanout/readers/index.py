@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from fanout.errors import ObjectExists, SourceError
 from fanout.models import Json
@@ -123,6 +124,19 @@ class Index:
                 return 1, taken
             reached = stop
         return count, taken
+
+    @property
+    def heaviest(self) -> int:
+        """Bytes that the largest item has at least."""
+        return max(
+            (
+                (end[1] - begin[1]) // (end[0] - begin[0])
+                for entry in self.files
+                for begin, end in pairwise(zip(entry.marks.items, entry.marks.offsets, strict=True))
+                if end[0] > begin[0]
+            ),
+            default=0,
+        )
 
     def _steps(self, start: int, end: int, largest: int, excerpt: int) -> Iterator[tuple[int, int]]:
         """Yield where each step from mark to mark ends, as far as items of it are wanted, and the bytes to fetch."""

@@ -191,6 +191,10 @@ class TextReader(Reader):
             records.add(label, parsed)
         return records
 
+    async def heaviest(self, store: Store, page: Page) -> int:
+        """Say how large the largest item is, by the marks around it."""
+        return (await indexes.load(store, page.locator["index"])).heaviest if page.count else 0
+
     async def fit(
         self, files: Files, store: Store, page: Page, start: int, count: int, most: int
     ) -> tuple[int, int]:

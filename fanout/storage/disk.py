@@ -1,7 +1,7 @@
 """Files that are durable after a power loss, and created whole and once among any number of processes."""
 
 # Plain system calls, in the order that durability asks for; Path hides which ones are made.
-# ruff: noqa: PTH102, PTH108, PTH112, PTH116, PTH118, PTH120, PTH121, PTH123
+# ruff: noqa: PTH102, PTH106, PTH108, PTH112, PTH116, PTH118, PTH120, PTH121, PTH123
 
 from __future__ import annotations
 
@@ -142,6 +142,18 @@ class Disk:
                     with contextlib.suppress(FileNotFoundError):
                         if entry.stat(follow_symlinks=False).st_mtime < before:
                             os.unlink(entry.path)
+
+    def prune(self) -> None:
+        """Remove temporary files, and all folders that are empty then, the root too."""
+        with contextlib.suppress(*MISSING), os.scandir(self.file(TEMPORARY)) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(entry.path)
+        for folder, _, _ in os.walk(self.root, topdown=False):
+            # One that holds something stays.
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+        self._folders.clear()
 
     def file(self, path: str) -> str:
         """Return the full name of a path below the folder."""

@@ -90,6 +90,10 @@ class LocalStore(Store):
         """Remove temporary files that are older than any write can be."""
         await self._hop("tidy", "", self._disk.tidy)
 
+    async def prune(self) -> None:
+        """Remove empty folders, the store's own too, and its temporary files."""
+        await self._hop("delete", "", self._disk.prune)
+
     async def _hop(
         self, verb: str, path: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:

@@ -56,6 +56,11 @@ async def load_run(store: Store, nonce: str | None) -> RunRecord:
     return record
 
 
+def forget(store: Store) -> None:
+    """Take note that the marker of an output was deleted."""
+    _known.pop(store.url, None)
+
+
 def _decode(store: Store, data: bytes) -> RunRecord:
     return codec.decode(RunRecord, data, f"{store.url}/{RUN}")
 

@@ -116,6 +116,9 @@ class Store(ABC):
     async def tidy(self) -> None:  # noqa: B027
         """Remove what processes that were killed have left behind."""
 
+    async def prune(self) -> None:  # noqa: B027
+        """Remove what is left of a store whose objects are deleted: empty folders, temporary files."""
+
 
 def open_store(url: str) -> Store:
     """Return the store at a path or URL; the same one for the same URL.

@@ -12,7 +12,7 @@ from fanout.cli import outcome, say
 from fanout.cli.connection import Connection
 from fanout.cli.inspect import counted, status_of
 from fanout.cli.output import _opened, limited
-from fanout.cli.run import _check_file, _check_flags, without
+from fanout.cli.run import _check_flags, check_file, without
 from fanout.cli.worker import local_roots, queues_of, worker_command
 from fanout.errors import RunFailed, SourceError, UsageError
 from fanout.models import RunResult, Status
@@ -54,9 +54,9 @@ def test_a_local_file_that_is_not_there_is_refused_before_anything_starts(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SourceError, match=r"no file 'a\.csv'"):
-        _check_file("a.csv", "csv")
+        check_file("a.csv", "csv")
     for source, kind in (("*.csv", "csv"), ("s3://b/a.csv", "csv"), ("-", "jsonl"), ("1..3", "range")):
-        _check_file(source, kind)
+        check_file(source, kind)
 
 
 @pytest.mark.parametrize("text", ["completed_with_failures", "COMPLETED-with-failures"])
