@@ -31,6 +31,7 @@ from bench import (
     scaling,
     startup,
     tail,
+    telemetry,
     throughput,
     tree,
 )
@@ -54,6 +55,7 @@ BENCHMARKS: dict[str, Callable[[Sizes], Awaitable[Report]]] = {
     "concurrency": concurrency.measure,
     "latency": latency.measure,
     "continue_as_new": continue_as_new.measure,
+    "telemetry": telemetry.measure,
     "tree": tree.measure,
     "peers": comparison.measure,
 }

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-import structlog
-
 from fanout.beside import beside
 from fanout.children.budget import INFLIGHT_BYTES, Budget
 from fanout.errors import WorkerExhausted
 from fanout.item_processes import ItemProcesses
+from fanout.observability.logs import get_logger
+from fanout.observability.metrics import Metrics
 from fanout.processors import Processor
 from fanout.storage.files import Files
 from fanout.storage.roots import Roots
@@ -34,6 +34,7 @@ class Workbench:
 
     Attributes:
         budget: The bytes that batches may hold.
+        metrics: What is measured of batches.
         watchdog: Watches the event loop while a batch runs.
         exhausted: Set when this process is of no use any more.
         exhaustion: Why.
@@ -58,6 +59,7 @@ class Workbench:
         self._item_processes: dict[str, ItemProcesses] = {}
         self._resources: dict[str, Any] = {}
         self.budget = Budget(max_inflight_bytes)
+        self.metrics = Metrics()
         self.exhausted = asyncio.Event()
         self.exhaustion = ""
 
@@ -73,6 +75,7 @@ class Workbench:
         self.threads.on_exhausted = exhausted
         async with AsyncExitStack() as stack:
             stack.callback(self._close)
+            await stack.enter_async_context(beside(self.metrics.sample()))
             entered: dict[int, Any] = {}
             for processor in self.processors.values():
                 lifespan = processor.lifespan
@@ -94,7 +97,7 @@ class Workbench:
 
         async def retire() -> None:
             await self.exhausted.wait()
-            structlog.get_logger("fanout.worker").error("worker exhausted", reason=self.exhaustion)
+            get_logger("fanout.worker").error("worker exhausted", reason=self.exhaustion)
             await shutdown()
 
         async with beside(retire()):

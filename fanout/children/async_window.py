@@ -26,10 +26,11 @@ YIELD_CHECK = 64
 
 
 class _Slot:
-    __slots__ = ("book", "expired", "listed", "position", "since", "task", "waiting")
+    __slots__ = ("book", "expired", "listed", "position", "since", "task", "timed", "waiting")
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, *, timed: bool) -> None:
         self.book = book
+        self.timed = timed
         self.position = -1
         self.listed: list[int] | None = None
         self.since = 0.0
@@ -89,7 +90,7 @@ class AsyncWindow(SlotWindow):
             await asyncio.wait(tasks, timeout=CANCEL_AGAIN)
 
     def _start(self, source: Iterator[int]) -> None:
-        slot = _Slot(self.book)
+        slot = _Slot(self.book, timed=self._is_timed())
         self._slots.add(slot)
         self._open += 1
         work = self._take_items(slot, source) if self._list_size is None else self._take_lists(slot, source)
@@ -127,7 +128,8 @@ class AsyncWindow(SlotWindow):
         current_slot.set(slot)
         book, call, validate, dump = self.book, self._call, self.book.validate, self.book.dump
         values, outputs, loop = book.values, book.outputs, self._loop
-        turn, seen = loop.time(), 0
+        began = turn = loop.time()
+        seen = 0
         for position in source:
             try:
                 item = validate(values[position])
@@ -161,6 +163,7 @@ class AsyncWindow(SlotWindow):
             if not seen & (YIELD_CHECK - 1) and loop.time() - turn > TURN:
                 await self._breathe(slot)
                 turn = loop.time()
+        self._note_duration(slot, began, seen)
 
     async def _take_lists(self, slot: _Slot, source: Iterator[int]) -> None:
         """Run one list after the other."""
@@ -168,10 +171,13 @@ class AsyncWindow(SlotWindow):
         current_slot.set(slot)
         book = self.book
         size = self._list_size or 1
+        began, seen = self._loop.time(), 0
         while True:
             positions, items = take_list(book, source, size)
             if not positions:
+                self._note_duration(slot, began, seen)
                 return
+            seen += 1
             slot.position, slot.listed = positions[0], positions
             slot.since = 0.0
             if not self._growing:
@@ -191,6 +197,11 @@ class AsyncWindow(SlotWindow):
             settle_list(book, positions, outcome, self._failed, self._weigh)
             slot.position = -1
             await self._breathe(slot)
+
+    def _note_duration(self, slot: _Slot, began: float, attempts: int) -> None:
+        """Note what the attempts in a slot took, one after the other."""
+        if slot.timed and attempts:
+            self.durations.append((self._loop.time() - began) / attempts)
 
     async def _breathe(self, slot: _Slot) -> None:
         slot.position = -1

@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
+from structlog.contextvars import bound_contextvars
 from temporalio import activity
+from temporalio.runtime import Runtime
 
 from fanout.boundary import failing
 from fanout.children.async_window import AsyncWindow
@@ -26,18 +27,21 @@ from fanout.children.running import run_window
 from fanout.children.thread_window import ThreadWindow
 from fanout.children.window import Window
 from fanout.errors import StoreError
+from fanout.observability.logs import get_logger
+from fanout.observability.metrics import BatchMetrics
 from fanout.options import Options
 from fanout.processors import Processor, find
 from fanout.readers.registry import from_source
 from fanout.storage import commits, rests
+from fanout.storage.layout import commit_path, partition_of
 from fanout.storage.markers import load_run
-from fanout.storage.records import RunRecord
+from fanout.storage.records import Commit, RunRecord
 from fanout.storage.rests import Items
 from fanout.storage.stores import Store, open_store
-from fanout.wire import BatchInput, BatchOutput, batch_activity
+from fanout.wire import BatchInput, BatchOutput, batch_activity, control_queue
 from fanout.workbench import Workbench
 
-_log = structlog.get_logger("fanout.batch")
+_log = get_logger("fanout.batch")
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class _Job:
     store: Store
     execution: Execution
     life: Life
+    metrics: BatchMetrics
 
 
 class BatchActivity:
@@ -93,6 +98,11 @@ class BatchActivity:
     async def _run(self, batch: BatchInput, life: Life) -> BatchOutput:
         store = open_store(self._bench.roots.check(batch.output))
         record = await load_run(store, batch.nonce)
+        partition = partition_of(commit_path(batch.key))
+        with bound_contextvars(run=record.run_id, partition=partition, batch=batch.key):
+            return await self._commit_of(batch, record, store, life)
+
+    async def _commit_of(self, batch: BatchInput, record: RunRecord, store: Store, life: Life) -> BatchOutput:
         items = await _items_of(batch, store)
         committed = await commits.find(store, batch.nonce, batch.key, expected=rests.ranges(items))
         if committed is not None:
@@ -106,13 +116,24 @@ class BatchActivity:
             version=processor.version,
             waiting=life.waiting,
         )
+        metrics = self._metrics()
         if not batch.concurrency:
-            return output(await execution.seal(), [])
+            sealed = await execution.seal()
+            _record_commit(metrics, execution, sealed)
+            return output(sealed, [])
         check_version(processor, record)
         left = await execution.resume() if activity.info().attempt > 1 else items
         await life.begin(execution.settled)
+        if life.after_death:
+            metrics.begun_again(life.repeated)
+            _log.warning(
+                "batch begins again: its worker died",
+                items_begun=life.repeated,
+                attempt=activity.info().attempt,
+            )
         options = Options(**record.options)
-        return await self._run_items(_Job(batch, record, options, processor, store, execution, life), left)
+        job = _Job(batch, record, options, processor, store, execution, life, metrics)
+        return await self._run_items(job, left)
 
     async def _run_items(self, job: _Job, left: Sequence[Items]) -> BatchOutput:
         until = time.time() + HOLD_SECONDS
@@ -130,9 +151,24 @@ class BatchActivity:
                 book = self._book(job, plan.items, await loader.read(plan))
                 window = self._window(job, book, await _context(job.processor))
                 with self._bench.budget.holding(window, most), self._bench.watchdog.watching(heartbeat):
-                    await run_window(window, job.execution, job.life, aside, last=job.batch.last)
+                    with job.metrics.watching(window):
+                        await run_window(window, job.execution, job.life, aside, last=job.batch.last)
                     commit = await job.execution.commit(book, aside)
+        job.metrics.ended(seconds=job.execution.seconds, retries=book.retries, durations=window.durations)
+        _record_commit(job.metrics, job.execution, commit)
+        _log.debug(
+            "batch committed",
+            succeeded=commit.succeeded,
+            failed=commit.failed,
+            handed_back=commit.count - commit.succeeded - commit.failed,
+            seconds=round(job.execution.seconds, 3),
+        )
         return output(commit, book.samples)
+
+    def _metrics(self) -> BatchMetrics:
+        meter = (activity.client().service_client.config.runtime or Runtime.default()).metric_meter
+        queue = activity.info().task_queue.removesuffix(control_queue(""))
+        return self._bench.metrics.of(meter, self._name, queue)
 
     def _book(self, job: _Job, items: Sequence[Items], parts: Sequence[Any]) -> Book:
         book = Book(
@@ -159,8 +195,6 @@ class BatchActivity:
         if job.life.account.suspect:
             _log.warning(
                 "batch in quarantine: it has killed its workers",
-                run=job.record.run_id,
-                batch=job.batch.key,
                 deaths=job.life.account.all_deaths,
             )
             # Handed back, the rest would kill two more.
@@ -184,6 +218,11 @@ class BatchActivity:
             context=context,
             list_size=processor.list_size,
         )
+
+
+def _record_commit(metrics: BatchMetrics, execution: Execution, commit: Commit) -> None:
+    if execution.won:
+        metrics.committed(seconds=execution.commit_seconds, succeeded=commit.succeeded, failed=commit.failed)
 
 
 async def _items_of(batch: BatchInput, store: Store) -> list[Items]:

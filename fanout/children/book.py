@@ -87,6 +87,7 @@ class Book:
     error_types: dict[str, int] = field(default_factory=dict)
     samples: list[str] = field(default_factory=list)
     held: int = 0
+    _before: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for part in self.parts:
@@ -94,6 +95,7 @@ class Book:
         self.outputs = [None] * len(self.values)
         self.indexes = _indexes(self.items)
         self._take_over_attempts()
+        self._before = dict(self.attempts)
         self.json = all(part.json for part in self.parts)
         if self.inline and not self.json:
             # They are few; as text they are validated like any JSON, and no attempt can change them for the next.
@@ -182,6 +184,13 @@ class Book:
         )
         self.failures[position] = row
         self.held += len(row)
+
+    @property
+    def retries(self) -> int:
+        """Attempts that have failed since the book was made, and that another one follows."""
+        before = self._before
+        new = {p: n - before.get(p, 0) for p, n in self.attempts.items() if n > before.get(p, 0)}
+        return sum(new.values()) - sum(p in self.failures for p in new)
 
     def settled(self, position: int) -> bool:
         """Tell whether the item has an outcome."""

@@ -50,6 +50,10 @@ class Execution:
         worker: Identity of this worker.
         version: The processor's version.
         waiting: Told why, while the store cannot be used.
+
+    Attributes:
+        won: Whether the commit that decides the key is this execution's.
+        commit_seconds: What it took to write it, and the last rows.
     """
 
     def __init__(
@@ -66,6 +70,8 @@ class Execution:
         self._waiting = waiting or Waiting()
         self._began = time.monotonic()
         self._before = 0.0
+        self.won = False
+        self.commit_seconds = 0.0
         self._lock = asyncio.Lock()
         self._own: list[DataObject] = []
         self._checkpoints = 0
@@ -80,6 +86,11 @@ class Execution:
             version=version,
         )
         self._items = list(items)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self._began
 
     @property
     def settled(self) -> int:
@@ -125,20 +136,23 @@ class Execution:
 
     async def commit(self, book: Book, aside: Sequence[Items]) -> Commit:
         """Write the rows that are left, and decide the key; returns the commit that counts."""
+        began = time.monotonic()
         async with self._lock:
             await self._write(book.take_rows())
-            return await self._decide(sorted([*book.remaining(), *aside]))
+            return await self._decide(sorted([*book.remaining(), *aside]), began)
 
     async def seal(self) -> Commit:
         """Decide the key of a batch that was cut off: what a checkpoint of it holds counts, all else remains."""
-        return await self._decide(await self.resume())
+        left = await self.resume()
+        return await self._decide(left, time.monotonic())
 
     # ---- private
 
-    async def _decide(self, left: Sequence[Items]) -> Commit:
+    async def _decide(self, left: Sequence[Items], began: float) -> Commit:
         record = self._record(left)
-        standing, won = await self._patiently(lambda: commits.create(self._store, record))
-        if not won:
+        standing, self.won = await self._patiently(lambda: commits.create(self._store, record))
+        self.commit_seconds = time.monotonic() - began
+        if not self.won:
             await self._tidy(lambda: commits.discard(self._store, self._own, standing))
         if self._checkpoints:
             last = layout.checkpoint_path(self._done.key, self._done.token, self._checkpoints - 1)
@@ -202,7 +216,7 @@ class Execution:
         """Return what is to be said of the batch now, where so much of it is left."""
         now = time.time()
         more, handed_back = rests.divide(left, now)
-        seconds = round(self._before + time.monotonic() - self._began, 6)
+        seconds = round(self._before + self.seconds, 6)
         return replace(self._done, more=more, rests=handed_back, seconds=seconds, written=now)
 
 

@@ -35,6 +35,7 @@ SUSPECT_ANYWAY = 5
 
 _RPC_TIMEOUT = timedelta(seconds=5)
 _GIVEN_UP = "given_up"
+_BEGUN = "begun"
 
 
 class Superseded(Exception):
@@ -85,6 +86,9 @@ class Life:
         account: What the next attempt is to know.
         given_up: Items in flight that other batches have since, from this attempt and earlier ones.
         in_flight: Returns how many items run now.
+        begun: Returns how many items this attempt has begun.
+        after_death: Whether the last attempt died.
+        repeated: Items that a dead attempt had begun, by its last heartbeat, and this one has to run again.
         waiting: What the batch waits for.
     """
 
@@ -96,6 +100,9 @@ class Life:
         # What the last attempt has got done is known once its checkpoint is found.
         self.account = self._told.after(self._told.settled) if self._info.attempt > 1 else Account()
         self.in_flight: Callable[[], int] = lambda: 0
+        self.begun: Callable[[], int] = lambda: 0
+        self.after_death = self._info.attempt > 1 and not self._told.clean
+        self.repeated = 0
         self._checkpoint = ""
         self.waiting = waiting
 
@@ -111,6 +118,9 @@ class Life:
         info = self._info
         if info.attempt > 1:
             self.account = self._told.after(settled)
+            if self.after_death:
+                begun = int(_fields(info.heartbeat_details).get(_BEGUN, 0))
+                self.repeated = max(0, begun - (settled - self._told.began_with))
         elif datetime.now(UTC) - info.started_time < FRESH:
             return
         await self.acknowledged()
@@ -193,7 +203,7 @@ class Life:
         return activity.client().get_workflow_handle(info.workflow_id or "", run_id=info.workflow_run_id)
 
     def _details(self) -> dict[str, Any]:
-        details = {**asdict(self.account), "in_flight": self.in_flight()}
+        details = {**asdict(self.account), "in_flight": self.in_flight(), _BEGUN: self.begun()}
         if self._checkpoint:
             details["checkpoint"] = self._checkpoint
         if self.given_up:

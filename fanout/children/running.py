@@ -40,7 +40,7 @@ async def run_window(
         asyncio.CancelledError: The server has given the batch to somebody else, or a person has paused it.
         StoreUnavailable: The store has refused a checkpoint for a long time.
     """
-    life.in_flight = lambda: window.in_flight
+    life.in_flight, life.begun = lambda: window.in_flight, lambda: window.begun
     work = asyncio.ensure_future(window.run())
     async with (
         beside(_hand_back(window)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,10 +24,13 @@ QUICK = 5000
 
 
 class _Slot:
-    __slots__ = ("abandoned", "begun", "book", "position", "positions", "since")
+    __slots__ = ("abandoned", "begun", "book", "ended", "position", "positions", "since", "started", "timed")
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, *, timed: bool) -> None:
         self.book = book
+        self.timed = timed
+        self.started = 0.0
+        self.ended = 0
         self.position = -1
         self.positions: list[int] = []
         self.since = 0.0
@@ -88,7 +92,7 @@ class ThreadWindow(SlotWindow):
         return self._lock
 
     def _start(self, source: Iterator[int]) -> None:
-        slot = _Slot(self.book)
+        slot = _Slot(self.book, timed=self._is_timed())
         with self._lock:
             self._slots.add(slot)
             self._open += 1
@@ -136,6 +140,7 @@ class ThreadWindow(SlotWindow):
     def _work(self, slot: _Slot, source: Iterator[int]) -> None:
         current.set(slot.info)
         current_slot.set(slot)
+        slot.started = time.monotonic()
         with self._lock:
             slot.begun = not slot.abandoned
         if not slot.begun:
@@ -150,6 +155,8 @@ class ThreadWindow(SlotWindow):
         finally:
             with self._lock:
                 if not slot.abandoned:
+                    if slot.timed and slot.ended:
+                        self.durations.append((time.monotonic() - slot.started) / slot.ended)
                     self._close(slot)
                 elif slot.positions:
                     self._pool.regain(self.book.processor.name)
@@ -218,4 +225,5 @@ class ThreadWindow(SlotWindow):
 
     def _end(self, slot: _Slot, items: int) -> None:
         slot.positions = []
+        slot.ended += 1
         self._ended += items

@@ -33,6 +33,9 @@ LARGE = 1024
 SPARE_SHARE = 4
 """A window gives up what it needs no more when that is one in so many of its slots: less is not worth the trouble …"""
 
+TIMED_SLOTS = 100
+"""Slots of a window whose items are timed: what many more would say is not worth recording."""
+
 LEAST_SPARE = 10
 """… and one in so many of those that it began with: so it does not do so very often."""
 
@@ -58,10 +61,16 @@ class Window(ABC):
     Attributes:
         book: The items.
         most: Bytes of outputs that it may hold; the budget of the process lowers it.
+        limit: Slots at most.
+        width: Items that run in one slot.
+        durations: Mean seconds of the attempts in a slot, of the first slots that were opened.
     """
 
     book: Book
     most: int
+    limit: int
+    width: int = 1
+    durations: Sequence[float] = ()
 
     @abstractmethod
     async def run(self) -> None:
@@ -88,6 +97,11 @@ class Window(ABC):
     def in_flight(self) -> int:
         """Items, or slots for them, that are in flight."""
 
+    @property
+    def begun(self) -> int:
+        """Items that were begun so far, as far as this is known."""
+        return 0
+
 
 class SlotWindow(Window):
     """A window of slots in this process.
@@ -111,6 +125,9 @@ class SlotWindow(Window):
         self._retries: list[tuple[float, int]] = []
         self._error: BaseException | None = None
         self._open = self._idle = 0
+        self._fresh_count = 0
+        self._timed = 0
+        self.durations: list[float] = []
         self.most = book.options.max_batch_bytes
 
     async def run(self) -> None:
@@ -162,6 +179,11 @@ class SlotWindow(Window):
         """Slots that are open."""
         return self._open
 
+    @property
+    def begun(self) -> int:
+        """See base class. Those that another attempt waits for are not among them."""
+        return self._fresh_count - length_hint(self._fresh)
+
     # ---- for the kinds of windows
 
     @abstractmethod
@@ -171,6 +193,12 @@ class SlotWindow(Window):
     @abstractmethod
     def _look_after(self, now: float) -> None:
         """Time out what is overdue; open further slots where that is this window's way."""
+
+    def _is_timed(self) -> bool:
+        """Tell whether to time the items of a slot that is being opened."""
+        # By their order, and not by who ends first: those would be the quick ones.
+        self._timed += 1
+        return self._timed <= TIMED_SLOTS
 
     def _tick(self) -> float:
         timeout = self.book.options.timeout
@@ -227,7 +255,7 @@ class SlotWindow(Window):
 
     def _filling(self) -> bool:
         """Tell whether most items that began are in flight, and more can begin: to hand those back gains nothing."""
-        begun = self._fresh_count - length_hint(self._fresh)
+        begun = self.begun
         return begun < self.limit and begun <= 2 * self._open
 
     def _finished(self) -> bool:

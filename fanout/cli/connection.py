@@ -246,12 +246,10 @@ def _remember_web(found: Found) -> None:
 
 def _quiet_core() -> None:
     """Keep the lines of Temporal's Rust core off stdout, where our data goes."""
-    from temporalio.runtime import Runtime, TelemetryConfig
-
-    from fanout.observability.logs import core_logging
+    from fanout.observability.core import set_up_core
 
     with contextlib.suppress(RuntimeError):  # another connection of this process has done it
-        Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=core_logging())))
+        set_up_core()
 
 
 def _read(path: Path | None) -> Any:

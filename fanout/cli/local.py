@@ -6,13 +6,14 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from fanout.cli import exits, say, server
 from fanout.cli.connection import Connection
 from fanout.cli.supervisor import Supervisor
-from fanout.cli.worker import worker_command
+from fanout.cli.worker import METRICS_IP, metrics_flags, worker_command
 from fanout.errors import FanoutError
 
 MOST_PROCESSES = 4
@@ -58,6 +59,7 @@ async def workers(
             processes,
             tell=lambda event, **details: _tell(output, event, details),
             grace=SHUTDOWN_TIMEOUT,
+            flags=partial(metrics_flags, 0, METRICS_IP),
             environment=connection.environment(),
             output=output,
         )

@@ -51,6 +51,7 @@ class Supervisor:
         processes: How many of it.
         tell: Called with an event and its details, as a structlog logger's method is.
         grace: Seconds that a process has to end by itself.
+        flags: Returns what is added to the command of the nth process, counted from 1.
         environment: Variables to add.
         output: Where the processes' output goes; None for where ours goes.
     """
@@ -62,6 +63,7 @@ class Supervisor:
         *,
         tell: Tell,
         grace: float,
+        flags: Callable[[int], Sequence[str]] = lambda number: (),
         environment: Mapping[str, str] | None = None,
         output: IO[Any] | None = None,
     ) -> None:
@@ -69,6 +71,7 @@ class Supervisor:
         self._processes = processes
         self._tell = tell
         self._grace = grace
+        self._flags = flags
         self._environment = {**os.environ, **(environment or {})}
         self._output = output
         self._stop = asyncio.Event()
@@ -123,6 +126,7 @@ class Supervisor:
         """Run one process to its end, its own or ours, and return its exit code."""
         process = await asyncio.create_subprocess_exec(
             *self._command,
+            *self._flags(number),
             stdin=asyncio.subprocess.PIPE,
             stdout=self._output,
             stderr=self._output,

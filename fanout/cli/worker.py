@@ -9,7 +9,8 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,7 +18,8 @@ from fanout.children.budget import INFLIGHT_BYTES
 from fanout.cli import exits
 from fanout.cli.connection import Connection
 from fanout.cli.flags import command, parse_size
-from fanout.errors import NoServer
+from fanout.errors import NoServer, UsageError
+from fanout.ports import to_connect
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
 
 SERVER_WITHIN = 60.0
 """Seconds that the server may be away when a worker starts."""
+
+LAST_PORT = 65535
+METRICS_IP = "127.0.0.1"
+
+LogFormat = Literal["console", "json"]
 
 _RETRY_EVERY = 3.0
 
@@ -80,7 +87,25 @@ async def worker(
             help="URL or folder that may be read and written; default FANOUT_ALLOWED_ROOTS and this folder."
         ),
     ] = None,
+    metrics_port: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=LAST_PORT,
+            envvar="FANOUT_METRICS_PORT",
+            help="Expose metrics to Prometheus on this port, and on those after it for further processes; 0: none.",
+        ),
+    ] = 0,
+    metrics_ip: Annotated[
+        str, typer.Option(envvar="FANOUT_METRICS_IP", help="Address at which metrics are exposed.")
+    ] = METRICS_IP,
     log_level: Annotated[str, typer.Option(envvar="FANOUT_LOG_LEVEL", help="Least level to log.")] = "info",
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(
+            envvar="FANOUT_LOG_FORMAT", help="How lines look; default: console on a terminal, else json."
+        ),
+    ] = None,
     supervised: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> int:
     """Run workers for the processors of some modules.
@@ -90,12 +115,17 @@ async def worker(
     import structlog
 
     from fanout.cli.targets import load_processors
+    from fanout.observability.core import set_up_core
     from fanout.observability.logs import configure_logging
     from fanout.plugin import Plugin
     from fanout.worker import settle_memory, share_heap
 
-    configure_logging(level=log_level)
+    configure_logging(json=None if log_format is None else log_format == "json", level=log_level)
     log = structlog.get_logger("fanout.worker")
+    if metrics_port + processes - 1 > LAST_PORT:
+        raise UsageError(
+            f"--metrics-port {metrics_port} leaves no port for each of {processes} processes: choose a lower one"
+        )
     if not supervised:
         # It imports none of the modules: what they need of memory, and do when they are imported, is the workers'.
         async with connection.located() as found:
@@ -110,10 +140,14 @@ async def worker(
                 store=store,
                 allow_root=allow_root,
                 log_level=log_level,
+                log_format=log_format,
             )
-            return await _supervise(line, processes, found, shutdown_timeout, log)
+            ports = partial(metrics_flags, metrics_port, metrics_ip)
+            return await _supervise(line, processes, ports, found, shutdown_timeout, log)
 
     share_heap()
+    if metrics_port:
+        set_up_core((metrics_ip, metrics_port))
     processors = load_processors(modules)
     queues = queues_of(processors, task_queue)
     plugin = Plugin(
@@ -136,6 +170,7 @@ async def worker(
             allowed_roots=plugin.allowed_roots,
             server=client.service_client.config.target_host if client else None,
             namespace=client.namespace if client else None,
+            metrics=f"http://{to_connect(metrics_ip)}:{metrics_port}/metrics" if metrics_port else None,
             pid=os.getpid(),
         )
 
@@ -177,16 +212,34 @@ def worker_command(
     store: str | None = None,
     allow_root: Sequence[str] | None = None,
     log_level: str = "info",
+    log_format: LogFormat | None = None,
 ) -> list[str]:
     """Return the command line of one supervised worker process."""
     line = [sys.executable, "-m", "fanout.cli", "worker", *modules, "--processes", "1", "--supervised"]
     line += ["--max-inflight-bytes", str(max_inflight_bytes)]
     line += ["--threads", str(threads), "--shutdown-timeout", str(shutdown_timeout), "--log-level", log_level]
-    for flag, value in (("--task-queue", task_queue), ("--max-batches", max_batches), ("--store", store)):
+    said = {
+        "--task-queue": task_queue,
+        "--max-batches": max_batches,
+        "--store": store,
+        "--log-format": log_format,
+    }
+    for flag, value in said.items():
         line += [] if value is None else [flag, str(value)]
     for root in allow_root or ():
         line += ["--allow-root", root]
     return [*line, *connection.command_line()]
+
+
+def metrics_flags(port: int, ip: str, number: int) -> list[str]:
+    """Return what the nth of some worker processes is told of its metrics; each has a port of its own.
+
+    Args:
+        port: Of the first process; 0 for no metrics, which must be said: the variable is theirs, too.
+        ip: Address to listen on.
+        number: Of the process, from 1 on.
+    """
+    return ["--metrics-port", str(port + number - 1 if port else 0), "--metrics-ip", ip]
 
 
 def local_roots(given: Sequence[str] | None) -> list[str] | None:
@@ -259,11 +312,18 @@ async def _connected(
 
 
 async def _supervise(
-    line: Sequence[str], processes: int, connection: Connection, grace: float, log: Any
+    line: Sequence[str],
+    processes: int,
+    flags: Callable[[int], Sequence[str]],
+    connection: Connection,
+    grace: float,
+    log: Any,
 ) -> int:
     from fanout.cli.supervisor import Supervisor
 
-    supervisor = Supervisor(line, processes, tell=log.info, grace=grace, environment=connection.environment())
+    supervisor = Supervisor(
+        line, processes, tell=log.info, grace=grace, flags=flags, environment=connection.environment()
+    )
     with _signals(supervisor.stop, supervisor.kill, log):
         code = await supervisor.run()
     if code == exits.SUCCEEDED:

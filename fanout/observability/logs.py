@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
@@ -17,6 +17,7 @@ from temporalio import activity, workflow
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, TelemetryFilter
 
 from fanout.errors import UsageError
+from fanout.iteminfo import current
 
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
@@ -43,6 +44,7 @@ def configure_logging(*, json: bool | None = None, level: str = "info", stream: 
 
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _add_item,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True) if json else _local_time(),
@@ -76,6 +78,15 @@ def configure_logging(*, json: bool | None = None, level: str = "info", stream: 
     # Temporal's loggers append their context to the text; here it becomes fields instead.
     workflow.logger.workflow_info_on_message = False
     activity.logger.activity_info_on_message = False
+
+
+def get_logger(name: str) -> Any:
+    """Return a structlog logger over Python's `logging`: it prints nothing to stdout where nothing was set up.
+
+    Args:
+        name: Of the logger.
+    """
+    return structlog.wrap_logger(logging.getLogger(name), wrapper_class=structlog.stdlib.BoundLogger)
 
 
 def core_logging(level: str = "warning") -> LoggingConfig:
@@ -122,6 +133,16 @@ class _TemporalContext:
         if core is not None:
             event.update({"target": core.target, **core.fields})
         return event
+
+
+def _add_item(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """Say which item a line is about; asked when a line is written, so that items that say nothing pay nothing."""
+    ask = current.get(None)
+    if ask is not None:
+        item = ask()
+        event.setdefault("index", item.index)
+        event.setdefault("key", item.key)
+    return event
 
 
 def _local_time() -> Processor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import io
 import json
 import logging
@@ -14,7 +15,8 @@ from temporalio import activity, workflow
 from temporalio.testing import ActivityEnvironment
 
 from fanout.errors import UsageError
-from fanout.observability.logs import configure_logging
+from fanout.iteminfo import Info, current
+from fanout.observability.logs import configure_logging, get_logger
 
 
 class Terminal(io.StringIO):
@@ -101,6 +103,34 @@ def test_an_activitys_context_becomes_fields_and_not_text() -> None:
     assert line["event"] == "about to retry"
     assert line["attempt"] == 1
     assert line["workflow_run_id"]
+
+
+def test_a_line_from_within_an_item_says_its_batch_and_its_item_whichever_logger_wrote_it() -> None:
+    stream = io.StringIO()
+    configure_logging(stream=stream)
+    item = Info("urls", 17, "k17", 1, "urls/17", "fetch")
+
+    def work() -> None:
+        current.set(lambda: item)
+        logging.getLogger("a.library").warning("slow")
+        structlog.get_logger("mine").warning("slow")
+
+    with structlog.contextvars.bound_contextvars(run="urls", partition=0, batch="000000/00000001"):
+        contextvars.copy_context().run(work)
+        get_logger("fanout.batch").warning("no item")
+    first, second, outside = lines(stream)
+    known = {"run": "urls", "partition": 0, "batch": "000000/00000001"}
+    for line in (first, second):
+        assert {**line, **known, "index": 17, "key": "k17"} == line
+    assert {**outside, **known} == outside
+    assert "index" not in outside
+
+
+def test_our_own_lines_never_reach_the_stdout_of_a_program_that_set_up_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    get_logger("fanout.batch").debug("batch committed")
+    assert capsys.readouterr().out == ""
 
 
 def test_an_error_keeps_its_traceback_and_shows_no_local_variables() -> None:
