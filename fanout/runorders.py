@@ -1,0 +1,130 @@
+"""Orders to a run, and what they have done."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from typing import Any
+
+from fanout import wire
+from fanout.errors import RunNotFound
+from fanout.events import read_events
+from fanout.models import RunEvent
+from fanout.options import check
+from fanout.runhandle import Handle
+
+WAIT = 10.0
+"""Seconds that an order waits for the run to take it."""
+
+LOOK_EVERY = 0.2
+
+
+class Orders(Handle):
+    """Gives orders. The server keeps them, and the run carries them out as soon as a worker is there."""
+
+    async def pause(
+        self, *, now: bool = False, resume_after: float | None = None, reason: str = "", wait: float = WAIT
+    ) -> RunEvent:
+        """Let nothing new begin until the run is resumed; batches that run end as usual.
+
+        Args:
+            now: Cut off what is in flight as well; it runs again later, and this counts as no attempt.
+            resume_after: Seconds after which the run goes on by itself.
+            reason: For `events`.
+            wait: Seconds to wait until the run has taken the order. It is kept by the server in any case, and carried
+                out as soon as a worker is there.
+
+        Returns:
+            What the order has done; `taken` is false where the run has not taken it in time.
+
+        Raises:
+            RunNotFound: The server knows no such run, or it has ended.
+        """
+        return await self._order("pause", wait, reason=reason, now=now, resume_after=resume_after)
+
+    async def resume(self, *, reason: str = "", wait: float = WAIT) -> RunEvent:
+        """Let a paused run go on. Arguments and errors as for `pause`."""
+        return await self._order("resume", wait, reason=reason)
+
+    async def update(self, *, max_concurrency: int, reason: str = "", wait: float = WAIT) -> RunEvent:
+        """Change how many items may be in flight. Where that is less, batches begin nothing more and end.
+
+        Args:
+            max_concurrency: Items in flight over the whole run, 1 to 10,000,000.
+            reason: For `events`.
+            wait: As for `pause`.
+
+        Raises:
+            UsageError: The number is out of bounds.
+            RunNotFound: The server knows no such run, or it has ended.
+        """
+        checked = check({"max_concurrency": max_concurrency})
+        return await self._order("update", wait, reason=reason, **checked)
+
+    async def drain(self, *, reason: str = "", wait: float = WAIT) -> RunEvent:
+        """End the run in order: what is in flight ends, the rest is not run, what is done is published.
+
+        The run ends as STOPPED, unless all of its items are done. Arguments and errors as for `pause`.
+        """
+        return await self._order("drain", wait, reason=reason)
+
+    async def cancel(self, *, reason: str = "") -> None:
+        """Ask the run to end: what is in flight is cut off, what was committed is published.
+
+        The order is kept by the server and carried out as soon as a worker is there.
+
+        Args:
+            reason: For the run's history.
+
+        Raises:
+            RunNotFound: The server knows no such run, or it has ended.
+        """
+        if (await self.info()).closed is not None:
+            # The server takes this for done.
+            raise RunNotFound(f"run {self.id!r} has ended: there is nothing to cancel")
+        await self._asked(self._handle().cancel(reason=reason))
+
+    async def terminate(self, *, reason: str = "") -> None:
+        """End the run and all below it at once; committed results stay readable, nothing is published any more.
+
+        Args:
+            reason: For the run's history.
+
+        Raises:
+            RunNotFound: The server knows no such run, or it has ended.
+        """
+        await self._asked(self._handle().terminate(reason=reason))
+
+    async def events(self) -> list[RunEvent]:
+        """Return the orders that the run was given, the oldest first; needs no worker.
+
+        Raises:
+            RunNotFound: The server knows no run of that id.
+            NoServer: The server does not answer.
+        """
+        description = await self._asked(self._handle().describe())
+        first = description.raw_info.first_run_id or description.run_id
+        execution = description.run_id if self._execution in (None, first) else self._execution
+        history = await self._asked(
+            self.client.get_workflow_handle(self.id, run_id=execution).fetch_history()
+        )
+        return await read_events(self.client, history.events, time.time())
+
+    # ---- private
+
+    async def _order(self, kind: str, wait: float, **said: Any) -> RunEvent:
+        """Send an order, and wait until the run has taken it."""
+        if (await self.info()).closed is not None:
+            raise RunNotFound(f"run {self.id!r} has ended: there is nothing to {kind}")
+        order = wire.Order(uuid.uuid4().hex, kind, time.time(), self.client.identity, **said)
+        await self._asked(self._handle().signal(wire.ORDER_SIGNAL, order))
+        recorded = RunEvent(order.id, kind, order.at, order.who, order.reason, effect="")
+        until = time.monotonic() + wait
+        while True:
+            # The server shows a signal only once the workflow task is over that was going on when it came.
+            found = [event for event in await self.events() if event.id == order.id]
+            left = until - time.monotonic()
+            if left <= 0 or (found and found[0].taken):
+                return found[0] if found else recorded
+            await asyncio.sleep(min(LOOK_EVERY, left))
