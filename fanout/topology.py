@@ -182,9 +182,11 @@ def respread(shares: Sequence[int], whole: int) -> list[int]:
     the smallest get.
 
     Args:
-        shares: What each has, at least one of them.
+        shares: What each has; where there is none, nobody gets anything.
         whole: What they are to have together.
     """
+    if not shares:
+        return []
     lower = whole < sum(shares)
     bound = min if lower else max
     low, high = 0, max(whole, *shares)

@@ -23,7 +23,7 @@ from fanout.children.fitness import check_version
 from fanout.children.life import Life, Superseded
 from fanout.children.loading import Loader
 from fanout.children.quarantine import QuarantineWindow
-from fanout.children.running import run_window
+from fanout.children.running import run_window, to_the_end
 from fanout.children.thread_window import ThreadWindow
 from fanout.children.window import Window
 from fanout.errors import StoreError
@@ -153,7 +153,7 @@ class BatchActivity:
                 with self._bench.budget.holding(window, most), self._bench.watchdog.watching(heartbeat):
                     with job.metrics.watching(window):
                         await run_window(window, job.execution, job.life, aside, last=job.batch.last)
-                    commit = await job.execution.commit(book, aside)
+                    commit = await to_the_end(job.execution.commit(book, aside), job.life)
         job.metrics.ended(seconds=job.execution.seconds, retries=book.retries, durations=window.durations)
         _record_commit(job.metrics, job.execution, commit)
         _log.debug(

@@ -33,6 +33,9 @@ SUSPECT_AFTER = 2
 SUSPECT_ANYWAY = 5
 """Deaths after which it is, however much was done in between."""
 
+MOST_UNANSWERED = 5
+"""Questions in a row, of some seconds each, after which a batch that is told to end takes silence for haste."""
+
 _RPC_TIMEOUT = timedelta(seconds=5)
 _GIVEN_UP = "given_up"
 _BEGUN = "begun"
@@ -104,6 +107,7 @@ class Life:
         self.after_death = self._info.attempt > 1 and not self._told.clean
         self.repeated = 0
         self._checkpoint = ""
+        self._unanswered = 0
         self.waiting = waiting
 
     async def begin(self, settled: int) -> None:
@@ -154,10 +158,15 @@ class Life:
     async def hasty(self) -> bool:
         """Return whether the workflow, which has told the batch to end, wants what is in flight cut off."""
         try:
-            return bool(await self._workflow().query(HASTE_QUERY, rpc_timeout=_RPC_TIMEOUT))
-        except (RPCError, WorkflowQueryFailedError):
-            # Nobody is there to ask, or it is a workflow of an earlier version.
+            answer = bool(await self._workflow().query(HASTE_QUERY, rpc_timeout=_RPC_TIMEOUT))
+        except WorkflowQueryFailedError:
+            # It is a workflow of an earlier version.
             return True
+        except RPCError as error:
+            self._unanswered += 1
+            return error.status is RPCStatusCode.NOT_FOUND or self._unanswered >= MOST_UNANSWERED
+        self._unanswered = 0
+        return answer
 
     @contextlib.asynccontextmanager
     async def beating(self, heartbeat_timeout: float) -> AsyncIterator[None]:

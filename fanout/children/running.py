@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from temporalio import activity
 
@@ -13,6 +14,8 @@ from fanout.children.execution import Execution
 from fanout.children.life import Life
 from fanout.children.window import Window
 from fanout.storage.rests import Items
+
+T = TypeVar("T")
 
 AFTER_DEATHS = 5
 """After a death checkpoints come so many times as often: what gets something done is no suspect."""
@@ -63,6 +66,25 @@ async def run_window(
         await work
 
 
+async def to_the_end(commit: Coroutine[Any, Any, T], life: Life) -> T:
+    """Bring a commit to its end, also where the batch is told to end meanwhile: its items would run again.
+
+    Raises:
+        asyncio.CancelledError: The server has given the batch to somebody else.
+    """
+    work = asyncio.ensure_future(commit)
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        if not _told_to_end():
+            work.cancel()
+            raise
+        # Not for ever, where the store is away.
+        life.waiting.hurry = True
+        _uncancel()
+        return await work
+
+
 async def _let_end(window: Window, running: set[asyncio.Future[None]], life: Life) -> None:
     """Begin nothing more, and let what is in flight end, for as long as the workflow wants it so."""
     details = activity.cancellation_details()
@@ -75,18 +97,28 @@ async def _let_end(window: Window, running: set[asyncio.Future[None]], life: Lif
 
 async def _unless_revoked(window: Window, execution: Execution, life: Life, aside: Sequence[Items]) -> None:
     """Go on where the batch was told to end early: what it has is committed. Raise where it lives on elsewhere."""
-    details = activity.cancellation_details()
-    if details is not None and (details.cancel_requested or details.worker_shutdown):
+    if _told_to_end():
         # From here on this is an ordinary batch that ends early.
-        task = asyncio.current_task()
-        while task is not None and task.cancelling():
-            task.uncancel()
+        _uncancel()
         return
+    details = activity.cancellation_details()
     if details is not None and details.paused:
         # Somebody has paused the activity in Temporal Web: its next attempt goes on from here.
         await execution.checkpoint(window.book, aside, window.guard())
         await life.end_by_itself()
     raise asyncio.CancelledError
+
+
+def _told_to_end() -> bool:
+    """Tell whether a cancelled batch is still its own: its workflow or its worker wants it to end."""
+    details = activity.cancellation_details()
+    return details is not None and (details.cancel_requested or details.worker_shutdown)
+
+
+def _uncancel() -> None:
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
 
 
 async def _hand_back(window: Window) -> None:

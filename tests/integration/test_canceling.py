@@ -254,7 +254,6 @@ async def test_a_run_that_is_terminated_ends_at_once_and_its_committed_results_s
         assert (await run.progress()).status is Status.TERMINATED
 
 
-@pytest.mark.filterwarnings("ignore:Cannot find activity to cancel")  # it may just have ended by itself
 async def test_what_a_batch_committed_before_it_fell_silent_counts_in_a_canceled_run(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,9 +12,6 @@ from fanout.children.batch import BatchActivity
 from fanout.children.life import Account
 from tests.integration.engine import Engine
 
-# The SDK warns where a cancellation arrives just when its activity has ended by itself.
-pytestmark = pytest.mark.filterwarnings("ignore:Cannot find activity to cancel")
-
 
 @fanout.processor(name="plain")
 async def plain(number: int) -> int:

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from temporalio import activity
 
 import fanout
 from fanout import wire
 from fanout.children import running
+from fanout.children.book import Book
+from fanout.children.execution import Execution
 from fanout.children.window import Window
 from fanout.errors import RunFailed, RunNotFound, UsageError
 from fanout.models import Status
@@ -143,6 +146,33 @@ async def test_fewer_in_flight_at_once_and_more_again(
         work.free = lambda number: True
         assert (await run.result()).succeeded == 400
     assert set(work.calls.values()) == {1}
+
+
+async def test_a_batch_that_is_told_to_end_while_it_commits_brings_that_to_its_end(
+    engine: Engine, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committing: list[int] = []
+
+    async def commit(execution: Execution, book: Book, *arguments: Any) -> Any:
+        committing.append(len(book))
+        if len(committing) == 1:
+            await eventually(lambda: _told(activity.cancellation_details()))
+        return await real(execution, book, *arguments)
+
+    real = Execution.commit
+    monkeypatch.setattr(Execution, "commit", commit)
+    work.free = lambda number: True
+    options = {"max_concurrency": 10, "batch_size": 10, "batch_concurrency": 10}
+    async with engine.worker(work.processor) as client:
+        run = await engine.start(client, work.processor, fanout.Range(30), **options)
+        await eventually(lambda: committing)
+        assert (await run.update(max_concurrency=2)).taken
+        assert (await run.result()).succeeded == 30
+    assert set(work.calls.values()) == {1}
+
+
+def _told(details: activity.ActivityCancellationDetails | None) -> bool:
+    return details is not None and details.cancel_requested
 
 
 @shapes
