@@ -114,6 +114,19 @@ async def test_a_pause_at_once_cuts_off_what_is_in_flight_and_takes_no_attempt_f
     assert work.attempts == {1}
 
 
+async def test_an_order_reaches_partitions_that_are_just_starting(engine: Engine, work: Work) -> None:
+    options = {"max_concurrency": 300, "partition_size": 10, "batch_size": 10, "batch_concurrency": 5}
+    async with engine.worker(work.processor) as client:
+        run = await engine.start(client, work.processor, fanout.Range(300), **options)
+        await eventually(lambda: work.now)
+        assert (await run.pause(now=True)).taken
+        await eventually(lambda: _idle(run))
+        assert work.now == 0
+        work.free = lambda number: True
+        assert (await run.resume()).taken
+        assert (await run.result()).succeeded == 300
+
+
 @shapes
 async def test_fewer_in_flight_at_once_and_more_again(
     engine: Engine, work: Work, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
