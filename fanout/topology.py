@@ -31,7 +31,7 @@ FIRST_BATCH = 30_000
 FIRST_BYTES = 4 * 1024 * 1024
 """… and so much of it was read in vain at most."""
 
-LARGEST_BATCH = 50_000
+LARGEST_BATCH = 30_000
 """Beyond this a larger batch gains little, and loses more when its worker dies."""
 
 PARTITION_SIZE = 1_000_000
