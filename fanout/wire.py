@@ -33,7 +33,7 @@ SPARE_SIGNAL = "spare"
 """From a batch to its workflow: it has fewer items left than it may run at once."""
 
 SHARE_SIGNAL = "share"
-"""From a node to a child: how many items may be in flight below it from now on."""
+"""From a node to a child, in histories of earlier versions: how many items may be in flight below it from now on."""
 
 STORE_MEMO = "fanout.store"
 PROCESSOR_MEMO = "fanout.processor"
