@@ -7,7 +7,6 @@ completed after it, and what it did follows from the orders before it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
@@ -15,21 +14,21 @@ from temporalio.client import Client
 
 from fanout import orders
 from fanout.models import RunEvent
-from fanout.orders import Stance
-from fanout.wire import ORDER_SIGNAL, Order
+from fanout.orders import Effect, Stance
+from fanout.wire import ORDER_SIGNAL, PAUSE_TIMER, Order
 
 
-async def read_events(client: Client, events: Sequence[HistoryEvent], now: float) -> list[RunEvent]:
-    """Return the orders in the history of a root workflow, the oldest first.
+async def read_events(client: Client, events: Sequence[HistoryEvent]) -> list[RunEvent]:
+    """Return the orders in the history of a root workflow, the oldest first, and the ends of pauses for a time.
 
     Args:
         client: Its converter has encoded them.
         events: The history.
-        now: Seconds since the epoch: pauses for a time end by themselves.
     """
     found: list[RunEvent] = []
-    given: set[str] = set()
-    stance, pause = Stance(), _Pause()
+    given: dict[str, Order] = {}
+    timers: dict[str, str] = {}
+    stance = Stance()
     taken = max(
         (
             event.event_id
@@ -39,56 +38,46 @@ async def read_events(client: Client, events: Sequence[HistoryEvent], now: float
         default=0,
     )
     for event in events:
-        at = event.event_time.ToNanoseconds() / 1e9
-        if ended := pause.ended(stance, at):
-            found.append(ended)
-            stance = replace(stance, paused=False, now=False, pause_id="")
-        order = await _order(client, event)
-        if order is None:
-            found += _of_the_server(event, at)
-            continue
-        if order.id in given:
-            continue
-        given.add(order.id)
-        stance, effect = orders.apply(stance, order)
-        if not effect.refused and order.kind == "pause":
-            pause = _Pause(order, at)
-        known = event.event_id < taken
-        found.append(
-            RunEvent(
-                id=order.id,
-                kind=order.kind,
-                at=order.at,
-                who=order.who,
-                reason=order.reason,
-                effect=effect.words if known else "",
-                refused=effect.refused and known,
-                taken=known,
-            )
-        )
-    if ended := pause.ended(stance, now):
-        found.append(ended)
+        if event.event_type == EventType.EVENT_TYPE_TIMER_STARTED:
+            timers[event.timer_started_event_attributes.timer_id] = await _paused_by(client, event)
+        elif event.event_type == EventType.EVENT_TYPE_TIMER_FIRED:
+            pause = given.get(timers.get(event.timer_fired_event_attributes.timer_id, ""))
+            if pause is not None and stance.pause_id == pause.id:
+                stance = orders.over(stance)
+                found.append(_end(pause, _when(event)))
+        elif (order := await _order(client, event)) is None:
+            found += _of_the_server(event)
+        elif order.id not in given:
+            given[order.id] = order
+            stance, effect = orders.apply(stance, order)
+            found.append(_event(order, effect, taken=event.event_id < taken))
     return found
 
 
-class _Pause:
-    """The last pause, which may be over by itself."""
+def _event(order: Order, effect: Effect, *, taken: bool) -> RunEvent:
+    return RunEvent(
+        id=order.id,
+        kind=order.kind,
+        at=order.at,
+        who=order.who,
+        reason=order.reason,
+        effect=effect.words if taken else "",
+        refused=effect.refused and taken,
+        taken=taken,
+    )
 
-    def __init__(self, order: Order | None = None, at: float = 0.0) -> None:
-        self._order = order
-        self._at = at
 
-    def ended(self, stance: Stance, now: float) -> RunEvent | None:
-        """Return the event of its end, where that has come, and nothing else has ended it."""
-        order = self._order
-        if order is None or order.resume_after is None or stance.pause_id != order.id:
-            return None
-        end = self._at + order.resume_after
-        if now < end:
-            return None
-        self._order = None
-        reason = f"the pause was for {order.resume_after:g} s"
-        return RunEvent(f"{order.id}/end", "resume", end, order.who, reason, "resumed", taken=True)
+def _end(pause: Order, at: float) -> RunEvent:
+    reason = f"the pause was for {pause.resume_after:g} s"
+    return RunEvent(f"{pause.id}/end", "resume", at, pause.who, reason, "resumed", taken=True)
+
+
+async def _paused_by(client: Client, event: HistoryEvent) -> str:
+    """Return the order whose pause a timer ends; empty for any other timer."""
+    if not event.user_metadata.HasField("summary"):
+        return ""
+    (summary,) = await client.data_converter.decode([event.user_metadata.summary], [str])
+    return summary.removeprefix(PAUSE_TIMER) if summary.startswith(PAUSE_TIMER) else ""
 
 
 async def _order(client: Client, event: HistoryEvent) -> Order | None:
@@ -101,8 +90,9 @@ async def _order(client: Client, event: HistoryEvent) -> Order | None:
     return order if isinstance(order, Order) else None
 
 
-def _of_the_server(event: HistoryEvent, at: float) -> list[RunEvent]:
+def _of_the_server(event: HistoryEvent) -> list[RunEvent]:
     """Return what the server itself carries out."""
+    at = _when(event)
     if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
         cancel = event.workflow_execution_cancel_requested_event_attributes
         effect = "canceled: what is in flight is cut off, the rest is not run"
@@ -111,3 +101,7 @@ def _of_the_server(event: HistoryEvent, at: float) -> list[RunEvent]:
         end = event.workflow_execution_terminated_event_attributes
         return [RunEvent("", "terminate", at, end.identity, end.reason, "terminated", taken=True)]
     return []
+
+
+def _when(event: HistoryEvent) -> float:
+    return event.event_time.ToNanoseconds() / 1e9

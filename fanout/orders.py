@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from fanout.models import Status
 from fanout.wire import Order
 
-KINDS = ("pause", "resume", "update", "drain")
-
 
 @dataclass(frozen=True)
 class Stance:
@@ -80,14 +78,19 @@ def _resume(stance: Stance) -> tuple[Stance, Effect]:
         return stance, Effect("it is being drained, which cannot be undone", refused=True)
     if not stance.paused:
         return stance, Effect("it is not paused", refused=True)
-    return replace(stance, paused=False, now=False, pause_id=""), Effect("resumed")
+    return over(stance), Effect("resumed")
+
+
+def over(stance: Stance) -> Stance:
+    """Return what stands once a pause for a time is over."""
+    return replace(stance, paused=False, now=False, pause_id="")
 
 
 def _drain(stance: Stance) -> tuple[Stance, Effect]:
     if stance.draining:
         return stance, Effect("it is being drained already", refused=True)
     # What is in flight ends, also in a run that was paused.
-    return replace(stance, draining=True, paused=False, now=False, pause_id=""), Effect(
+    return replace(over(stance), draining=True), Effect(
         "draining: what is in flight ends, the rest is not run"
     )
 

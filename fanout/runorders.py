@@ -80,9 +80,8 @@ class Orders(Handle):
         Raises:
             RunNotFound: The server knows no such run, or it has ended.
         """
-        if (await self.info()).closed is not None:
-            # The server takes this for done.
-            raise RunNotFound(f"run {self.id!r} has ended: there is nothing to cancel")
+        # The server takes a cancellation of what has ended for done.
+        await self._check_live("cancel")
         await self._asked(self._handle().cancel(reason=reason))
 
     async def terminate(self, *, reason: str = "") -> None:
@@ -109,14 +108,17 @@ class Orders(Handle):
         history = await self._asked(
             self.client.get_workflow_handle(self.id, run_id=execution).fetch_history()
         )
-        return await read_events(self.client, history.events, time.time())
+        return await read_events(self.client, history.events)
 
     # ---- private
 
-    async def _order(self, kind: str, wait: float, **said: Any) -> RunEvent:
-        """Send an order, and wait until the run has taken it."""
+    async def _check_live(self, kind: str) -> None:
         if (await self.info()).closed is not None:
             raise RunNotFound(f"run {self.id!r} has ended: there is nothing to {kind}")
+
+    async def _order(self, kind: str, wait: float, **said: Any) -> RunEvent:
+        """Send an order, and wait until the run has taken it."""
+        await self._check_live(kind)
         order = wire.Order(uuid.uuid4().hex, kind, time.time(), self.client.identity, **said)
         await self._asked(self._handle().signal(wire.ORDER_SIGNAL, order))
         recorded = RunEvent(order.id, kind, order.at, order.who, order.reason, effect="")

@@ -34,6 +34,9 @@ FIRST_BYTES = 4 * 1024 * 1024
 LARGEST_BATCH = 30_000
 """Beyond this a larger batch gains little, and loses more when its worker dies."""
 
+OVERTIME = 2
+"""A batch that lasts so many times `batch_seconds` hands the rest back: cheap, as a batch without an end is not."""
+
 PARTITION_SIZE = 1_000_000
 LARGEST_PARTITION = 10_000_000
 USUAL_PARTITIONS = 64

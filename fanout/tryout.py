@@ -6,24 +6,23 @@ import copy
 import math
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic_core import from_json
 from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
-from fanout.children.async_window import AsyncWindow
 from fanout.children.book import Book
 from fanout.children.context import isolated
 from fanout.children.loading import Loader
-from fanout.children.thread_window import ThreadWindow
 from fanout.children.window import Window
+from fanout.children.windows import open_window
 from fanout.errors import UsageError
 from fanout.models import Failure, ItemResult, Page
 from fanout.options import Options
 from fanout.processors import Processor
-from fanout.readers.base import Reader
+from fanout.readers.paging import next_page
 from fanout.readers.registry import from_source
 from fanout.storage.files import Files
 from fanout.storage.markers import load_run
@@ -97,7 +96,7 @@ async def _read(
     reader.largest = options.max_item_bytes
     # Readers keep their indexes in the run's output, where nothing is to be written.
     scratch, files = open_store(f"{MEMORY}://{uuid.uuid4().hex}"), Files(None)
-    page = await _find_page(reader, files, scratch, record, index)
+    page = await _find_page(files, scratch, record, index)
     loader = Loader(reader, files, scratch)
     items = [Items(index, 1)]
     plan = await loader.plan(items, [page], options.max_batch_bytes)
@@ -113,18 +112,19 @@ async def _read(
     )
 
 
-async def _find_page(reader: Reader, files: Files, scratch: Store, record: RunRecord, index: int) -> Page:
+async def _find_page(files: Files, scratch: Store, record: RunRecord, index: int) -> Page:
     source = record.source
+    # Nothing behind the item is read.
+    last = index + 1 if source.limit is None else min(index + 1, source.skip + source.limit)
+    source = replace(source, limit=max(0, last - source.skip))
     cursor, seen, step = None, 0, 0
-    if source.limit is None or index < source.skip + source.limit:
-        while True:
-            scan = await reader.scan(files, scratch, f"{step:06d}", cursor, index + 1 - seen)
-            if scan.page.start <= index < scan.page.end:
-                return scan.page
-            cursor, seen, step = scan.cursor, seen + scan.page.count, step + 1
-            if cursor is None:
-                break
-    raise UsageError(f"run {record.run_id!r} has no item {index}")
+    while True:
+        scan = await next_page(source, files, scratch, step=step, cursor=cursor, seen=seen)
+        if scan.page.start <= index < scan.page.end:
+            return scan.page
+        cursor, seen, step = scan.cursor, scan.page.end, step + 1
+        if cursor is None:
+            raise UsageError(f"run {record.run_id!r} has no item {index}")
 
 
 async def _window(
@@ -132,11 +132,14 @@ async def _window(
 ) -> Window:
     info = ActivityEnvironment.default_info()
     context = await isolated(info, is_async=processor.is_async, client=client)
-    size = processor.list_size and 1
-    if processor.is_async:
-        return AsyncWindow(book, call, limit=1, deadline=math.inf, context=context, list_size=size)
-    return ThreadWindow(
-        book, call, limit=1, deadline=math.inf, context=context, pool=bench.threads, list_size=size
+    return open_window(
+        book,
+        call,
+        limit=1,
+        deadline=math.inf,
+        context=context,
+        list_size=processor.list_size,
+        threads=None if processor.is_async else bench.threads,
     )
 
 

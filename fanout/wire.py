@@ -26,6 +26,9 @@ HASTE_QUERY = "haste"
 ORDER_SIGNAL = "order"
 """From a person to the root."""
 
+PAUSE_TIMER = "until the pause is over, order "
+"""Begin of a timer's summary; the id of the order follows."""
+
 STANDING_SIGNAL = "standing"
 """From a node to a child: the standing orders, as a whole."""
 

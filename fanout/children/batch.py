@@ -14,8 +14,8 @@ from structlog.contextvars import bound_contextvars
 from temporalio import activity
 from temporalio.runtime import Runtime
 
+from fanout import topology
 from fanout.boundary import failing
-from fanout.children.async_window import AsyncWindow
 from fanout.children.book import HOLD_SECONDS, Book
 from fanout.children.context import isolated
 from fanout.children.execution import Execution, Waiting, output
@@ -24,8 +24,8 @@ from fanout.children.life import Life, Superseded
 from fanout.children.loading import Loader
 from fanout.children.quarantine import QuarantineWindow
 from fanout.children.running import run_window, to_the_end
-from fanout.children.thread_window import ThreadWindow
 from fanout.children.window import Window
+from fanout.children.windows import open_window
 from fanout.errors import StoreError
 from fanout.observability.logs import get_logger
 from fanout.observability.metrics import BatchMetrics
@@ -188,8 +188,6 @@ class BatchActivity:
         return book
 
     def _window(self, job: _Job, book: Book, context: contextvars.Context) -> Window:
-        # A hand-back is cheap, a batch without an end is not.
-        deadline = 2 * job.options.batch_seconds
         processor = job.processor
         limit = max(1, job.batch.concurrency - job.life.given_up)
         if job.life.account.suspect:
@@ -199,24 +197,14 @@ class BatchActivity:
             )
             # Handed back, the rest would kill two more.
             return QuarantineWindow(book, job.record.params, limit=limit, deadline=math.inf)
-        call = self._bench.bind(processor, processor.load_params(job.record.params))
-        if processor.executor == "thread":
-            return ThreadWindow(
-                book,
-                call,
-                limit=limit,
-                deadline=deadline,
-                context=context,
-                pool=self._bench.threads,
-                list_size=processor.list_size,
-            )
-        return AsyncWindow(
+        return open_window(
             book,
-            call,
+            self._bench.bind(processor, processor.load_params(job.record.params)),
             limit=limit,
-            deadline=deadline,
+            deadline=topology.OVERTIME * job.options.batch_seconds,
             context=context,
             list_size=processor.list_size,
+            threads=self._bench.threads if processor.executor == "thread" else None,
         )
 
 

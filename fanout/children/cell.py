@@ -25,13 +25,12 @@ from typing import Any
 from temporalio import activity
 
 from fanout.children.address import Address
-from fanout.children.async_window import AsyncWindow
 from fanout.children.book import Book
 from fanout.children.cellbook import CellBook, News
 from fanout.children.context import isolated
 from fanout.children.ledger import Ledger
-from fanout.children.thread_window import ThreadWindow
 from fanout.children.window import SlotWindow, current_slot
+from fanout.children.windows import open_window
 from fanout.errors import Unisolable
 from fanout.options import Options
 from fanout.processors import Processor
@@ -195,24 +194,15 @@ async def _window(
         context = contextvars.copy_context()
     else:
         context = await isolated(order.activity, is_async=processor.is_async)
-    if processor.is_async:
-        return AsyncWindow(
-            book,
-            _marking_async(call, news),
-            limit=order.limit,
-            deadline=order.deadline,
-            context=context,
-            list_size=processor.list_size,
-        )
-    # What runs in processes elsewhere runs in threads here: this is the process that may die.
-    return ThreadWindow(
+    return open_window(
         book,
-        _marking(call, news),
+        (_marking_async if processor.is_async else _marking)(call, news),
         limit=order.limit,
         deadline=order.deadline,
         context=context,
-        pool=Threads(order.limit),
         list_size=processor.list_size,
+        # What runs in processes elsewhere runs in threads here: this is the process that may die.
+        threads=None if processor.is_async else Threads(order.limit),
     )
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fanout.cli import exits, say
 from fanout.cli.chosen import Chosen, RunIds, choose, confirmed
 from fanout.cli.connection import Connection
-from fanout.cli.flags import command
+from fanout.cli.flags import FlagGroup, command
 from fanout.cli.inspect import AsJson, RunId
 from fanout.cli.sources import parse_duration
 from fanout.errors import FanoutError
@@ -24,17 +24,32 @@ if TYPE_CHECKING:
 
 Give = Callable[["Run"], Awaitable["RunEvent"]]
 
-Reason = Annotated[str, typer.Option(help="Why; `fanout events` shows it.")]
-Wait = Annotated[
-    str, typer.Option(help="How long to wait until the run has taken the order.", metavar="DURATION")
-]
-DEFAULT_WAIT = "10s"
+
+@dataclass(frozen=True)
+class Ordering(FlagGroup):
+    """Flags of all orders."""
+
+    reason: Annotated[str, typer.Option(help="Why; `fanout events` shows it.")] = ""
+    wait: Annotated[
+        str, typer.Option(help="How long to wait until the run has taken the order.", metavar="DURATION")
+    ] = "10s"
+    as_json: AsJson = False
+
+    @property
+    def arguments(self) -> Any:
+        """What the methods of a run take.
+
+        Raises:
+            UsageError: `wait` is no duration.
+        """
+        return {"reason": self.reason, "wait": parse_duration(self.wait)}
 
 
 @command
 async def pause(
     connection: Connection,
     chosen: Chosen,
+    ordering: Ordering,
     runs: RunIds = None,
     now: Annotated[
         bool, typer.Option("--now", help="Cut off what is in flight as well; it runs again later.")
@@ -42,90 +57,44 @@ async def pause(
     resume_after: Annotated[
         str | None, typer.Option(help="When the run goes on by itself.", metavar="DURATION")
     ] = None,
-    reason: Reason = "",
-    wait: Wait = DEFAULT_WAIT,
-    as_json: AsJson = False,
 ) -> int:
     """Pause runs: nothing new begins until they are resumed; batches that run end as usual.
 
     The server keeps the order: a run whose workers are away carries it out when they are back.
     """
-    seconds = parse_duration(wait)
     after = None if resume_after is None else parse_duration(resume_after)
-    return await _order(
-        connection,
-        chosen,
-        runs,
-        "pause",
-        lambda run: run.pause(now=now, resume_after=after, reason=reason, wait=seconds),
-        as_json=as_json,
-    )
+    said = {"now": now, "resume_after": after, **ordering.arguments}
+    return await _order(connection, chosen, ordering, runs, "pause", lambda run: run.pause(**said))
 
 
 @command
-async def resume(
-    connection: Connection,
-    chosen: Chosen,
-    runs: RunIds = None,
-    reason: Reason = "",
-    wait: Wait = DEFAULT_WAIT,
-    as_json: AsJson = False,
-) -> int:
+async def resume(connection: Connection, chosen: Chosen, ordering: Ordering, runs: RunIds = None) -> int:
     """Let paused runs go on."""
-    seconds = parse_duration(wait)
-    return await _order(
-        connection,
-        chosen,
-        runs,
-        "resume",
-        lambda run: run.resume(reason=reason, wait=seconds),
-        as_json=as_json,
-    )
+    said = ordering.arguments
+    return await _order(connection, chosen, ordering, runs, "resume", lambda run: run.resume(**said))
 
 
 @command
 async def update(
     connection: Connection,
     chosen: Chosen,
+    ordering: Ordering,
     max_concurrency: Annotated[
         int, typer.Option(min=1, help="Items in flight over the whole run from now on.")
     ],
     runs: RunIds = None,
-    reason: Reason = "",
-    wait: Wait = DEFAULT_WAIT,
-    as_json: AsJson = False,
 ) -> int:
     """Change how many items of runs may be in flight, while they go on."""
-    seconds = parse_duration(wait)
-    return await _order(
-        connection,
-        chosen,
-        runs,
-        "update",
-        lambda run: run.update(max_concurrency=max_concurrency, reason=reason, wait=seconds),
-        as_json=as_json,
-    )
+    said = {"max_concurrency": max_concurrency, **ordering.arguments}
+    return await _order(connection, chosen, ordering, runs, "update", lambda run: run.update(**said))
 
 
 @command
-async def drain(
-    connection: Connection,
-    chosen: Chosen,
-    runs: RunIds = None,
-    reason: Reason = "",
-    wait: Wait = DEFAULT_WAIT,
-    as_json: AsJson = False,
-) -> int:
+async def drain(connection: Connection, chosen: Chosen, ordering: Ordering, runs: RunIds = None) -> int:
     """End runs in order: what is in flight ends, the rest is not run, what is done is published."""
-    seconds = parse_duration(wait)
+    said = ordering.arguments
     return await _order(
-        connection,
-        chosen,
-        runs,
-        "drain",
-        lambda run: run.drain(reason=reason, wait=seconds),
-        as_json=as_json,
-        always_ask=True,
+        connection, chosen, ordering, runs, "drain", lambda run: run.drain(**said), always_ask=True
     )
 
 
@@ -162,11 +131,11 @@ async def events(connection: Connection, run: RunId, as_json: AsJson = False) ->
 async def _order(
     connection: Connection,
     chosen: Chosen,
+    ordering: Ordering,
     ids: list[str] | None,
     order: str,
     give: Give,
     *,
-    as_json: bool,
     always_ask: bool = False,
 ) -> int:
     """Give an order to each run, tell what it did, and return the exit code: of the worst that has happened."""
@@ -178,7 +147,7 @@ async def _order(
         for run in runs:
             try:
                 event = await give(run)
-                if as_json:
+                if ordering.as_json:
                     say.data({"run": run.id, **asdict(event)})
                 say.note(f"{run.id}: {_effect(event)}", style="yellow" if event.refused else "")
                 if event.refused:

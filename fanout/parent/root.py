@@ -126,10 +126,10 @@ class RunWorkflow:
                 await workflow.wait_condition(
                     lambda: self._stance.pause_id != order.id,
                     timeout=order.resume_after,
-                    timeout_summary="until the pause is over",
+                    timeout_summary=f"{wire.PAUSE_TIMER}{order.id}",
                 )
             if self._stance.pause_id == order.id:
-                self._take(replace(self._stance, paused=False, now=False, pause_id=""))
+                self._take(orders.over(self._stance))
 
     # ---- orders
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from math import ceil
 
 from fanout import topology
+from fanout.children.life import HEARTBEAT_SECONDS
 from fanout.options import Options
 from fanout.planning import events
 from fanout.planning.window import Window, plan_window
@@ -19,9 +20,6 @@ BATCH_SECONDS = 0.01
 """What a batch costs the server and the workers."""
 
 START_SECONDS = 0.3
-
-HEARTBEAT_SECONDS = 1.0
-"""A batch that lasts longer sends so often a sign of life."""
 
 
 @dataclass(frozen=True)

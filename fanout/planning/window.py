@@ -19,9 +19,6 @@ from fanout.planning import events
 BATCH_OVERHEAD = 0.03
 """Seconds from the end of a batch to the beginning of the next one, about, on a small server."""
 
-OVERTIME = 2
-"""A batch that lasts so many times `batch_seconds` begins no further item, and hands the rest back."""
-
 
 @dataclass(frozen=True)
 class Window:
@@ -140,7 +137,7 @@ def _run(
             at_once.append((count, min(width, count)))
         handed_back = 0
         for count, width in at_once:
-            ended = min(count, _begun(width, OVERTIME * options.batch_seconds, item_seconds))
+            ended = min(count, _begun(width, topology.OVERTIME * options.batch_seconds, item_seconds))
             handed_back += count - ended
             done.add(ended, item_seconds * ceil(ended / width))
         left += handed_back

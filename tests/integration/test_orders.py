@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -67,13 +68,22 @@ def work() -> Work:
     return Work()
 
 
+@asynccontextmanager
+async def busy(
+    engine: Engine, work: Work, items: int, most: int, **options: Any
+) -> AsyncIterator[fanout.Run]:
+    """Start a run, and wait until as many of its items are in flight as may be."""
+    async with engine.worker(work.processor) as client:
+        run = await engine.start(client, work.processor, fanout.Range(items), max_concurrency=most, **options)
+        await eventually(lambda: work.now == most)
+        yield run
+
+
 @shapes
 async def test_a_paused_run_begins_nothing_new_until_it_is_resumed(
     engine: Engine, work: Work, options: dict[str, Any]
 ) -> None:
-    async with engine.worker(work.processor) as client:
-        run = await engine.start(client, work.processor, fanout.Range(200), max_concurrency=20, **options)
-        await eventually(lambda: work.now == 20)
+    async with busy(engine, work, 200, 20, **options) as run:
         event = await run.pause(reason="the service is down")
         assert (event.taken, event.refused, event.effect) == (True, False, "paused")
         assert (await run.info()).status is Status.PAUSED
@@ -102,9 +112,7 @@ async def _taken(run: fanout.Run) -> bool:
 async def test_a_pause_at_once_cuts_off_what_is_in_flight_and_takes_no_attempt_from_it(
     engine: Engine, work: Work, options: dict[str, Any]
 ) -> None:
-    async with engine.worker(work.processor) as client:
-        run = await engine.start(client, work.processor, fanout.Range(100), max_concurrency=20, **options)
-        await eventually(lambda: work.now == 20)
+    async with busy(engine, work, 100, 20, **options) as run:
         assert (await run.pause(now=True)).taken
         await eventually(lambda: work.now == 0)
         work.free = lambda number: True
@@ -139,9 +147,7 @@ async def test_fewer_in_flight_at_once_and_more_again(
 
     real = running._let_end
     monkeypatch.setattr(running, "_let_end", let_end)
-    async with engine.worker(work.processor) as client:
-        run = await engine.start(client, work.processor, fanout.Range(400), max_concurrency=40, **options)
-        await eventually(lambda: work.now == 40)
+    async with busy(engine, work, 400, 40, **options) as run:
         event = await run.update(max_concurrency=10, reason="too much for it")
         assert event.effect == "max_concurrency is 10"
         # Batches hear of it with their next heartbeat.
@@ -192,9 +198,7 @@ def _told(details: activity.ActivityCancellationDetails | None) -> bool:
 async def test_a_drained_run_ends_what_is_in_flight_and_publishes_what_is_done(
     engine: Engine, work: Work, options: dict[str, Any]
 ) -> None:
-    async with engine.worker(work.processor) as client:
-        run = await engine.start(client, work.processor, fanout.Range(1000), max_concurrency=20, **options)
-        await eventually(lambda: work.now == 20)
+    async with busy(engine, work, 1000, 20, **options) as run:
         assert (await run.pause()).taken
         assert (await run.drain()).taken
         work.free = lambda number: True
@@ -260,13 +264,11 @@ async def test_a_pause_for_a_time_ends_by_itself_and_survives_continuing_as_new(
 async def test_orders_that_make_no_sense_say_why_and_one_that_is_sent_twice_counts_once(
     engine: Engine, work: Work
 ) -> None:
-    async with engine.worker(work.processor) as client:
-        run = await engine.start(client, work.processor, fanout.Range(100), max_concurrency=10)
-        await eventually(lambda: work.now == 10)
+    async with busy(engine, work, 100, 10) as run:
         event = await run.resume()
         assert (event.refused, event.effect) == (True, "it is not paused")
         order = wire.Order("same", "pause", time.time(), "someone", reason="twice")
-        handle = client.get_workflow_handle(run.id)
+        handle = run.client.get_workflow_handle(run.id)
         for _ in range(2):
             await handle.signal(wire.ORDER_SIGNAL, order)
         assert (await run.pause()).effect == "it is paused already"

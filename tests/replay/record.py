@@ -119,6 +119,43 @@ async def canceled_alone(client: Client, folder: Path) -> str:
     return await stopped(run)
 
 
+async def ordered(client: Client, folder: Path) -> str:
+    """Give a tree of groups all orders, and drain it: one pause ends by itself."""
+    run = await fanout.start(
+        client, recorded, fanout.Range(400), id="ordered", task_queue=QUEUE, params={"slow": True},
+        partition_size=40, max_children=5, batch_size=10, batch_concurrency=10, max_concurrency=20,
+    )  # fmt: skip
+    await eventually(lambda: list((folder / "out" / "ordered").glob("*/_commits/*/*.json")))
+    await run.update(max_concurrency=5)
+    await run.pause(now=True)
+    await run.resume()
+    await run.update(max_concurrency=40)
+    await run.pause(resume_after=1)
+    await run.resume()
+    await run.drain()
+    return await stopped(run)
+
+
+async def ordered_alone(client: Client, folder: Path) -> str:
+    """Give orders to a run that is too small for child workflows."""
+    held.clear()
+    run = await fanout.start(
+        client, recorded, fanout.Range(60), id="ordered_alone", task_queue=QUEUE, params={"hold": 12},
+        batch_size=5, max_concurrency=10,
+    )  # fmt: skip
+    await eventually(lambda: held)
+    await run.update(max_concurrency=5)
+    await run.pause(now=True, resume_after=0.1)
+    await eventually(lambda: _goes_on(run))
+    await run.drain()
+    await run.cancel()
+    return await stopped(run)
+
+
+async def _goes_on(run: fanout.Run) -> bool:
+    return (await run.events())[-1].kind == "resume"
+
+
 async def failed(client: Client, folder: Path) -> str:
     """Fail one partition while its siblings run: its source changes under it."""
     path = folder / "changing.jsonl"
@@ -156,7 +193,20 @@ async def stopped(run: fanout.Run) -> str:
     return run.id
 
 
-KINDS = (flat, pages, groups, continued, uneven, empty, canceled, canceled_alone, failed, refused)
+KINDS = (
+    flat,
+    pages,
+    groups,
+    continued,
+    uneven,
+    empty,
+    canceled,
+    canceled_alone,
+    ordered,
+    ordered_alone,
+    failed,
+    refused,
+)
 
 
 async def record(name: str) -> None:

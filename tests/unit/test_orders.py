@@ -14,7 +14,7 @@ from fanout.wire import Order
 given_orders = st.builds(
     Order,
     id=st.uuids().map(str),
-    kind=st.sampled_from([*orders.KINDS, "of a later version"]),
+    kind=st.sampled_from(["pause", "resume", "update", "drain", "of a later version"]),
     at=st.just(0.0),
     who=st.just("someone"),
     now=st.booleans(),
