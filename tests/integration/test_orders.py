@@ -261,6 +261,40 @@ async def test_a_pause_for_a_time_ends_by_itself_and_survives_continuing_as_new(
             assert b'"concurrency":2' in payload.data
 
 
+async def test_a_partition_that_continues_as_new_while_it_is_paused_stays_so(
+    engine: Engine, work: Work
+) -> None:
+    async with busy(engine, work, 50, 4, batch_size=1, history_limit=100) as run:
+        # Each of them tells the partition; so its history gets long enough, and it waits for its batches alone.
+        for _ in range(15):
+            for most in (4, 5):
+                await run.update(max_concurrency=most)
+        assert (await run.pause()).taken
+        begun = len(work.calls)
+        work.free = lambda number: True
+        await eventually(lambda: _executions(engine, run, 2))
+        assert (await run.progress()).in_flight == 0
+        assert len(work.calls) == begun < 50
+        assert (await run.resume()).taken
+        assert (await run.result()).succeeded == 50
+
+
+async def _executions(engine: Engine, run: fanout.Run, count: int) -> bool:
+    (partition,) = (await engine.histories(run)).children
+    return len(partition.executions) >= count
+
+
+async def test_more_in_flight_than_the_live_partitions_can_take_brings_further_ones_to_life(
+    engine: Engine, work: Work
+) -> None:
+    options = {"partition_size": 10, "batch_size": 5, "batch_concurrency": 5}
+    async with busy(engine, work, 100, 10, **options) as run:
+        assert (await run.update(max_concurrency=60)).taken
+        await eventually(lambda: work.now == 60)
+        work.free = lambda number: True
+        assert (await run.result()).succeeded == 100
+
+
 async def test_orders_that_make_no_sense_say_why_and_one_that_is_sent_twice_counts_once(
     engine: Engine, work: Work
 ) -> None:
@@ -269,17 +303,21 @@ async def test_orders_that_make_no_sense_say_why_and_one_that_is_sent_twice_coun
         assert (event.refused, event.effect) == (True, "it is not paused")
         order = wire.Order("same", "pause", time.time(), "someone", reason="twice")
         handle = run.client.get_workflow_handle(run.id)
-        for _ in range(2):
-            await handle.signal(wire.ORDER_SIGNAL, order)
+        await handle.signal(wire.ORDER_SIGNAL, order)
         assert (await run.pause()).effect == "it is paused already"
+        assert (await run.resume()).effect == "resumed"
+        await handle.signal(wire.ORDER_SIGNAL, order)
+        assert (await run.update(max_concurrency=9)).taken
+        assert (await run.info()).status is Status.RUNNING
         assert (await run.drain()).taken
         assert (await run.resume()).effect == "it is being drained, which cannot be undone"
         await handle.signal(wire.ORDER_SIGNAL, wire.Order("new", "fly", time.time(), "someone"))
         await run.drain()
         said = [(event.kind, event.who, event.reason, event.refused) for event in await run.events()]
         assert said[1] == ("pause", "someone", "twice", False)
-        assert [kind for kind, *_ in said] == ["resume", "pause", "pause", "drain", "resume", "fly", "drain"]
-        assert [refused for *_, refused in said] == [True, False, True, False, True, True, True]
+        kinds = ["resume", "pause", "pause", "resume", "update", "drain", "resume", "fly", "drain"]
+        assert [kind for kind, *_ in said] == kinds
+        assert [refused for *_, refused in said] == [True, False, True, False, False, False, True, True, True]
         with pytest.raises(UsageError, match="max_concurrency"):
             await run.update(max_concurrency=0)
         await run.cancel(reason="enough")
