@@ -7,10 +7,11 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 from temporalio.common import RetryPolicy
 
+from fanout import tolerance
 from fanout.errors import UsageError
 
 KIB = 1024
@@ -44,6 +45,12 @@ class Options:
         retry_coefficient: Factor from one backoff to the next, at least 1.
         retry_maximum: Longest backoff in seconds.
         non_retryable: Names of error types that fail an item at once.
+        tolerated_failures: How many items may fail for good before the run stops early, as FAILED_TOLERANCE_EXCEEDED:
+            a number such as 100, or a percentage such as "2.5%" of all items. None: half of them, in runs of 1,000 or
+            more. "100%" never stops a run. A run stops for a percentage once so many have failed, or as soon as the
+            rate of failures among those settled is all but certainly above it.
+        tolerance_sample: Settled items from which on their rate of failures counts, 1 to 1,000,000,000. Where it is
+            said, a run of fewer items is never stopped for a percentage. None: 1,000.
         timeout: Seconds that one attempt of one item may take; None for no bound. A thread that is timed out cannot be
             ended: it runs on, and another takes its place.
         heartbeat_timeout: Seconds without a sign of life after which a batch is given to another worker, at least 1.
@@ -64,6 +71,8 @@ class Options:
     retry_coefficient: Annotated[float, Field(ge=1, le=100)] = 2.0
     retry_maximum: Annotated[float, Field(ge=0, le=86_400)] = 60.0
     non_retryable: tuple[str, ...] = ()
+    tolerated_failures: Annotated[str | None, BeforeValidator(tolerance.normal)] = None
+    tolerance_sample: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     timeout: Annotated[float, Field(gt=0, le=30 * 86_400)] | None = 60.0
     heartbeat_timeout: Annotated[float, Field(ge=1, le=3600)] = 30.0
 

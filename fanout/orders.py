@@ -18,6 +18,7 @@ class Stance:
         draining: Nothing new begins any more, and the run ends.
         max_concurrency: Items in flight; None where nobody has changed what the run was started with.
         pause_id: The order that paused it.
+        failing: More items have failed than are tolerated: no order of a person's, and stronger than theirs.
     """
 
     paused: bool = False
@@ -25,6 +26,7 @@ class Stance:
     draining: bool = False
     max_concurrency: int | None = None
     pause_id: str = ""
+    failing: bool = False
 
     @property
     def status(self) -> Status:
@@ -79,6 +81,11 @@ def _resume(stance: Stance) -> tuple[Stance, Effect]:
     if not stance.paused:
         return stance, Effect("it is not paused", refused=True)
     return over(stance), Effect("resumed")
+
+
+def fail(stance: Stance) -> Stance:
+    """Return what stands once more items have failed than are tolerated."""
+    return replace(over(stance), draining=True, failing=True)
 
 
 def over(stance: Stance) -> Stance:

@@ -22,7 +22,7 @@ from fanout.parent.group import GroupWorkflow
 from fanout.parent.root import RunWorkflow
 from fanout.processors import Processor, activity_name, registered
 from fanout.storage.roots import Roots, to_url
-from fanout.wire import FINALIZE_ACTIVITY, PLAN_ACTIVITY, PUBLISH_ACTIVITY, batch_activity, control_queue
+from fanout.wire import ACTIVITIES, PLAN_ACTIVITY, batch_activity, control_queue
 
 DEFAULT_STORE = "fanout-output"
 WORKFLOWS: list[type] = [RunWorkflow, GroupWorkflow, PartitionWorkflow]
@@ -109,6 +109,7 @@ class Plugin(SimplePlugin):
             *given,
             parent.plan,
             parent.publish,
+            parent.count,
             parent.finalize,
             *(BatchActivity(bench, name).activity() for name in bench.processors),
         ]
@@ -182,7 +183,7 @@ class Plugin(SimplePlugin):
 
 def _is_ours(function: Callable[..., Any]) -> bool:
     name = activity_name(function) or ""
-    return name in (PLAN_ACTIVITY, PUBLISH_ACTIVITY, FINALIZE_ACTIVITY) or name.startswith(batch_activity(""))
+    return name in ACTIVITIES or name.startswith(batch_activity(""))
 
 
 def default_store() -> str:

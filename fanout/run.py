@@ -136,7 +136,8 @@ class Run(Rows, Orders):
     async def _failure(self, cause: BaseException) -> RunFailed:
         if isinstance(cause, ApplicationError):
             result = _result_of(cause)
-            return RunFailed(f"run {self.id!r} failed: {cause.message}", status=Status.FAILED, result=result)
+            status = Status.FAILED if result is None else result.status
+            return RunFailed(f"run {self.id!r} failed: {cause.message}", status=status, result=result)
         status = {CancelledError: Status.CANCELED, TerminatedError: Status.TERMINATED}.get(
             type(cause),
             Status.FAILED,

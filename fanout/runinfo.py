@@ -71,8 +71,10 @@ async def read_info(execution: WorkflowExecution) -> RunInfo:
         WorkflowExecutionStatus.CANCELED: Status.CANCELED,
         WorkflowExecutionStatus.TERMINATED: Status.TERMINATED,
     }.get(execution.status or WorkflowExecutionStatus.FAILED, Status.FAILED)
-    if status in (Status.SUCCEEDED, Status.RUNNING):
-        status = Status(memo.get(wire.STATUS_MEMO, status))
+    said = Status(memo.get(wire.STATUS_MEMO, status))
+    # A run that was cut off had no time to say so.
+    if status in (Status.SUCCEEDED, Status.RUNNING) or said is Status.FAILED_TOLERANCE_EXCEEDED:
+        status = said
     return RunInfo(
         id=execution.id,
         status=status,

@@ -17,6 +17,9 @@ PARTITION_WORKFLOW = "fanout.partition"
 PLAN_ACTIVITY = "fanout.plan"
 PUBLISH_ACTIVITY = "fanout.publish"
 FINALIZE_ACTIVITY = "fanout.finalize"
+COUNT_ACTIVITY = "fanout.count"
+ACTIVITIES = (PLAN_ACTIVITY, PUBLISH_ACTIVITY, FINALIZE_ACTIVITY, COUNT_ACTIVITY)
+"""All but the batches."""
 
 PROGRESS_QUERY = "progress"
 
@@ -31,6 +34,9 @@ PAUSE_TIMER = "until the pause is over, order "
 
 STANDING_SIGNAL = "standing"
 """From a node to a child: the standing orders, as a whole."""
+
+TALLY_SIGNAL = "tally"
+"""From a node to the one above it: how many items have failed."""
 
 SPARE_SIGNAL = "spare"
 """From a batch to its workflow: it has fewer items left than it may run at once."""
@@ -190,6 +196,8 @@ class Standing:
         paused: Nothing new begins.
         now: And what is in flight is cut off.
         draining: Nothing new begins any more.
+        revoked: And batches that run begin no further item.
+        tell_every: After so many further failures the node above wants to hear of them; 0 for never.
     """
 
     version: int
@@ -197,6 +205,8 @@ class Standing:
     paused: bool = False
     now: bool = False
     draining: bool = False
+    revoked: bool = False
+    tell_every: int = 0
 
 
 @dataclass(frozen=True)
@@ -303,6 +313,19 @@ class BatchOutput:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """What a node says of itself while it goes on.
+
+    Attributes:
+        node: Its workflow id.
+        failed: Items below it that have failed for good.
+    """
+
+    node: str
+    failed: int
+
+
+@dataclass(frozen=True)
 class Spare:
     """What a batch in flight gives up of its concurrency.
 
@@ -351,6 +374,14 @@ class FinalizeInput:
     output: str
     nonce: str
     result: RunResult
+
+
+@dataclass(frozen=True)
+class CountInput:
+    """Count what is committed of a run that goes on."""
+
+    output: str
+    nonce: str
 
 
 @dataclass(frozen=True)

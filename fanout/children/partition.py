@@ -129,9 +129,24 @@ class Partition:
             return
         self._standing = standing
         self._share.limit = standing.concurrency
-        for slot in self._share.revoke(0 if self._cuts_off else self._share.limit):
+        for slot in self._share.revoke(0 if self._cuts_off or standing.revoked else self._share.limit):
             if slot in self._in_flight:
                 self._in_flight[slot].cancel()
+
+    @property
+    def totals(self) -> Totals:
+        """What is committed so far."""
+        return self._totals
+
+    @property
+    def failed(self) -> int:
+        """Items that have failed for good so far."""
+        return self._totals.failed
+
+    @property
+    def tell_every(self) -> int:
+        """After how many further failures the node above wants to hear of them."""
+        return self._standing.tell_every
 
     @property
     def hasty(self) -> bool:

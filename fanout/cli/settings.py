@@ -83,6 +83,8 @@ def _parameter(name: str, annotation: Any, default: Any, text: str) -> inspect.P
     metavar = None
     if name in _SECONDS:
         kind, metavar = str, "SECONDS"
+    elif kind is str:
+        metavar = "TEXT"
     shown = (
         ""
         if default is None or default == ()

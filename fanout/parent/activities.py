@@ -11,16 +11,17 @@ from temporalio import activity
 from fanout import wire
 from fanout.beside import beside
 from fanout.boundary import failing, planning
-from fanout.models import RunResult
+from fanout.models import RunResult, Totals
 from fanout.options import resolve
 from fanout.processors import find
 from fanout.readers.paging import next_page
 from fanout.storage import layout
 from fanout.storage.markers import claim, load_run
 from fanout.storage.publishing import finalize, publish
+from fanout.storage.reading import committed
 from fanout.storage.records import RunRecord
 from fanout.storage.stores import open_store
-from fanout.wire import FinalizeInput, PlanInput, PlanOutput, PublishInput, PublishOutput
+from fanout.wire import CountInput, FinalizeInput, PlanInput, PlanOutput, PublishInput, PublishOutput
 from fanout.workbench import Workbench
 
 
@@ -93,6 +94,15 @@ class ParentActivities:
                 seconds=order.seconds,
             )
         return PublishOutput(roll_up.totals, sum(count for _, count in roll_up.not_run))
+
+    @activity.defn(name=wire.COUNT_ACTIVITY)
+    @failing
+    async def count(self, order: CountInput) -> Totals:
+        """Count what is committed by now; return the sums."""
+        store = open_store(self.bench.roots.check(order.output))
+        async with _beating():
+            await load_run(store, order.nonce)
+            return await committed(store)
 
     @activity.defn(name=wire.FINALIZE_ACTIVITY)
     @failing

@@ -23,7 +23,7 @@ from fanout import quick, topology, wire
 from fanout.models import PartitionTime, Totals, plain
 from fanout.parent.tiler import Span
 from fanout.topology import Shape
-from fanout.wire import BranchInput, BranchOutput, NodeProgress, RunRef, Standing
+from fanout.wire import BranchInput, BranchOutput, NodeProgress, RunRef, Standing, Tally
 
 EVERYTHING = 2**62
 """More items than any source has."""
@@ -42,10 +42,12 @@ class _Slot:
     Attributes:
         share: Items that may be in flight below its child.
         told: What the child goes by, as far as it was told.
+        failed: Items below its child that have failed, by what that has said.
     """
 
     share: int
     told: Standing | None = None
+    failed: int = 0
 
 
 class Branch:
@@ -126,6 +128,21 @@ class Branch:
         for slot, share in zip(self._slots, shares, strict=True):
             slot.share = share
         self._news = True
+
+    def hear(self, tally: Tally) -> None:
+        """Take note of what a child says of itself; of one that has ended, its output says it."""
+        if tally.node in self.live:
+            self.live[tally.node].failed = tally.failed
+
+    @property
+    def failed(self) -> int:
+        """Items below the node that have failed, as far as the node knows."""
+        return self.totals.failed + sum(slot.failed for slot in self.live.values())
+
+    @property
+    def tell_every(self) -> int:
+        """After how many further failures the node above wants to hear of them."""
+        return self._standing.tell_every
 
     async def spend(self, concurrency: int) -> None:
         """Take note of how many items may be in flight below the node; in histories of earlier versions."""
@@ -239,6 +256,7 @@ class Branch:
             raise
         finally:
             self.live.pop(child_id, None)
+            slot.failed = 0
         self._add(output)
 
     def _say(self, slot: _Slot) -> Standing:

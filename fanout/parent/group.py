@@ -11,8 +11,9 @@ with workflow.unsafe.imports_passed_through():
     from fanout.errors import FanoutError
     from fanout.parent.branch import Branch
     from fanout.parent.tiler import Span, Tiler
+    from fanout.tallies import telling
     from fanout.topology import Shape
-    from fanout.wire import BranchInput, BranchOutput, NodeProgress, Standing
+    from fanout.wire import BranchInput, BranchOutput, NodeProgress, Standing, Tally
 
 
 @workflow.defn(name=wire.GROUP_WORKFLOW, failure_exception_types=[FanoutError, ValidationError])
@@ -42,7 +43,9 @@ class GroupWorkflow:
     @workflow.run
     async def run(self, branch: BranchInput) -> BranchOutput:
         """Run the range to its end."""
-        output = await self._branch.run(self._next_span)
+        node = self._branch
+        async with telling(lambda: node.failed, lambda: node.tell_every):
+            output = await node.run(self._next_span)
         taken = output.items
         left = self._count - taken
         return BranchOutput(
@@ -62,6 +65,11 @@ class GroupWorkflow:
     def obey(self, standing: Standing) -> None:
         """Go by other standing orders from now on."""
         self._branch.obey(standing)
+
+    @workflow.signal(name=wire.TALLY_SIGNAL)
+    def hear(self, tally: Tally) -> None:
+        """Take note of what a child says of itself."""
+        self._branch.hear(tally)
 
     @workflow.signal(name=wire.SHARE_SIGNAL, unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
     async def spend(self, concurrency: int) -> None:

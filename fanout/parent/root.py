@@ -12,16 +12,18 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
-    from fanout import orders, quick, topology, wire
+    from fanout import orders, quick, tolerance, topology, wire
     from fanout.children.partition import Partition
     from fanout.errors import FanoutError
     from fanout.models import RunResult, Status, Totals
     from fanout.options import Options
     from fanout.parent.branch import Branch, as_failure
+    from fanout.parent.judge import Judge
     from fanout.parent.tiler import Span, Tiler
     from fanout.wire import (
         BranchInput,
         BranchOutput,
+        CountInput,
         FinalizeInput,
         NodeProgress,
         Order,
@@ -31,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
         RunRef,
         Spare,
         Standing,
+        Tally,
     )
 
 LOOK_AHEAD = 2
@@ -57,6 +60,7 @@ class RunWorkflow:
         self._orders: set[str] = set()
         self._concurrency = 0
         self._version = 0
+        self._judge: Judge | None = None
 
     @workflow.run
     async def run(self, order: RunInput) -> RunResult:
@@ -89,6 +93,14 @@ class RunWorkflow:
         )
         if result.status is Status.CANCELED:
             raise asyncio.CancelledError
+        if result.status is Status.FAILED_TOLERANCE_EXCEEDED and self._judge is not None:
+            raise ApplicationError(
+                f"{result.failed:,} of the {result.succeeded + result.failed:,} items that were settled failed; "
+                f"tolerated_failures is {self._judge.tolerance}",
+                result,
+                type=wire.RUN_FAILED,
+                non_retryable=True,
+            )
         return result
 
     @workflow.query(name=wire.PROGRESS_QUERY)
@@ -105,6 +117,12 @@ class RunWorkflow:
         """Spend elsewhere what a batch of a small run needs no more."""
         if isinstance(self._below, Partition):
             self._below.give_up(spare.key, spare.count)
+
+    @workflow.signal(name=wire.TALLY_SIGNAL)
+    def hear(self, tally: Tally) -> None:
+        """Take note of what a child says of itself."""
+        if isinstance(self._below, Branch):
+            self._below.hear(tally)
 
     @workflow.query(name=wire.HASTE_QUERY)
     def hasty(self) -> bool:
@@ -149,7 +167,35 @@ class RunWorkflow:
             paused=stance.paused,
             now=stance.now,
             draining=stance.draining,
+            revoked=stance.failing,
+            tell_every=self._judge.tolerance.step(self._total) if self._judge else 0,
         )
+
+    # ---- failures
+
+    def _new_judge(self, options: Options) -> Judge:
+        return Judge(
+            tolerance.of(options.tolerated_failures, options.tolerance_sample),
+            failed=lambda: self._below.failed if self._below else 0,
+            total=lambda: self._total if self._tiler.complete else None,
+            count=self._count,
+        )
+
+    async def _count(self) -> Totals:
+        if isinstance(self._below, Partition):
+            return self._below.totals
+        return await quick.execute(
+            wire.COUNT_ACTIVITY,
+            CountInput(self._output, self._order.nonce),
+            Totals,
+            small=False,
+            summary="count what is settled: many items fail",
+        )
+
+    async def _keep_judging(self) -> None:
+        if self._judge is not None:
+            await self._judge.exceeded()
+            self._take(orders.fail(self._stance))
 
     # ---- planning
 
@@ -158,6 +204,9 @@ class RunWorkflow:
         options = Options(**first.options)
         self._output = first.output
         self._concurrency = options.max_concurrency
+        if "tolerated_failures" in first.options:
+            # Runs that an earlier version has planned tolerate all.
+            self._judge = self._new_judge(options)
         shape = topology.plan(self._total, options, exact=self._tiler.complete, list_size=first.list_size)
         self._unit = shape.unit(shape.levels)
         run = RunRef(
@@ -171,15 +220,17 @@ class RunWorkflow:
             batch_concurrency=shape.batch_concurrency,
             first=self._order.source.skip,
         )
-        if topology.runs_alone(shape, self._total, options):
-            return await self._run_alone(run)
-        self._below = Branch(run, shape, level=shape.levels, items=self._total, standing=self._standing())
-        planner = asyncio.create_task(self._plan_ahead())
+        beside = [asyncio.create_task(self._keep_judging())]
         try:
+            if topology.runs_alone(shape, self._total, options):
+                return await self._run_alone(run)
+            self._below = Branch(run, shape, level=shape.levels, items=self._total, standing=self._standing())
+            beside.append(asyncio.create_task(self._plan_ahead()))
             return await self._below.run(self._next_span)
         finally:
-            planner.cancel()
-            await asyncio.gather(planner, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     async def _run_alone(self, run: RunRef) -> BranchOutput:
         """Run the only partition inside the root."""
@@ -250,10 +301,16 @@ class RunWorkflow:
     def _result(self, output: BranchOutput, began: float) -> RunResult:
         totals = output.totals
         not_run = self._total - totals.done
-        if not_run:
+        judge = self._judge
+        failing = self._stance.failing or (
+            judge is not None and judge.tolerance.is_exceeded(totals.failed, totals.done, self._total)
+        )
+        task = asyncio.current_task()
+        canceled = not_run > 0 and (task is None or task.cancelling() > 0)
+        if failing and not canceled:
+            status = Status.FAILED_TOLERANCE_EXCEEDED
+        elif not_run:
             # Of a run that is canceled while it is drained, the stronger order counts.
-            task = asyncio.current_task()
-            canceled = task is None or task.cancelling() > 0
             status = Status.STOPPED if self._stance.draining and not canceled else Status.CANCELED
         elif totals.failed:
             status = Status.COMPLETED_WITH_FAILURES

@@ -37,6 +37,22 @@ def test_failures_have_exit_code_3_their_reasons_and_their_places(served: Projec
     assert served.fanout("wait", run_id).returncode == 3
 
 
+def test_more_failures_than_are_tolerated_have_exit_code_4(served: Project, run_id: str) -> None:
+    done = served.fanout(
+        "run", "jobs:picky", "1..100", "--id", run_id, "--tolerated-failures", "9%", "--json"
+    )
+    assert done.returncode == 4, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["status"], result["failed"]) == ("FAILED_TOLERANCE_EXCEEDED", 10)
+    assert "10 of the 100 items that were settled failed; tolerated_failures is 9%" in done.stderr
+    assert "FAILED_TOLERANCE_EXCEEDED" in served.fanout("status", run_id).stdout
+    assert len(served.fanout("failures", run_id).stdout.splitlines()) == 10
+    wrong = served.fanout("run", "jobs:picky", "1..100", "--tolerated-failures", "many")
+    assert wrong.returncode == 2
+    assert "--tolerated-failures" in wrong.stderr
+    assert "such as '2.5%'" in wrong.stderr
+
+
 def test_a_table_is_read_with_its_key_its_columns_and_parameters(served: Project, run_id: str) -> None:
     (served.folder / "people.csv").write_text("id,name,age\na,Ada,36\nb,Bob,NA\n")
     flags = [

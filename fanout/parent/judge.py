@@ -1,0 +1,64 @@
+"""Watches how many items of a run fail, and says when that is more than is tolerated. Code for workflows."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from math import ceil
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from fanout.models import Totals
+    from fanout.tolerance import Tolerance
+
+LOOK_AGAIN = 1.1
+"""Factor by which failures grow between two counts of all that is settled: each costs the history three events."""
+
+MORE_THAN_ALL = 2**62
+
+
+class Judge:
+    """Judges a run while it goes on.
+
+    Args:
+        tolerance: What may fail.
+        failed: Returns how many items have failed for good, as far as the root knows.
+        total: Returns how many items the run has; None while planning goes on.
+        count: Counts what is settled by now.
+    """
+
+    def __init__(
+        self,
+        tolerance: Tolerance,
+        *,
+        failed: Callable[[], int],
+        total: Callable[[], int | None],
+        count: Callable[[], Awaitable[Totals]],
+    ) -> None:
+        self.tolerance = tolerance
+        self._failed = failed
+        self._total = total
+        self._count = count
+
+    async def exceeded(self) -> None:
+        """Return once more items have failed than are tolerated."""
+        counted = 0
+        while True:
+            await workflow.wait_condition(lambda: self._is_suspect(counted))  # noqa: B023 - awaited here
+            if self._is_certain(self._failed()):
+                return
+            settled = await self._count()
+            if self.tolerance.is_exceeded(settled.failed, settled.done, self._total()):
+                return
+            counted = max(settled.failed, self._failed())
+
+    def _is_suspect(self, counted: int) -> bool:
+        failed, total = self._failed(), self._total()
+        if failed < ceil(LOOK_AGAIN * counted) and not self._is_certain(failed):
+            return False
+        return self.tolerance.may_be_exceeded(failed, total)
+
+    def _is_certain(self, failed: int) -> bool:
+        """Tell whether it does not matter how many items are settled."""
+        total = self._total()
+        return self.tolerance.is_exceeded(failed, MORE_THAN_ALL if total is None else total, total)
