@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fanout.client import connect, get_run, list_runs, map, start
+    from fanout.counting import count
     from fanout.errors import (
+        CountError,
         FanoutError,
         ItemError,
         NoServer,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from fanout.session import local
 
 __all__ = [
+    "CountError",
     "Csv",
     "Deleted",
     "Failure",
@@ -91,6 +94,7 @@ __all__ = [
     "UsageError",
     "WorkerExhausted",
     "connect",
+    "count",
     "delete_run",
     "get_run",
     "info",
@@ -106,7 +110,9 @@ __all__ = [
 # Loaded on first use: a workflow's sandbox imports this package for every workflow, and the command line for each word.
 _HOMES = {
     "client": ["connect", "get_run", "list_runs", "map", "start"],
+    "counting": ["count"],
     "errors": [
+        "CountError",
         "FanoutError",
         "ItemError",
         "NoServer",

@@ -4,6 +4,7 @@
     ├── UsageError            what was asked for cannot be done: fix the call
     │   ├── UnknownProcessor
     │   ├── UnknownReader
+    │   ├── CountError        `fanout.count()` was given what cannot be counted
     │   └── NotAllowed        a path outside the worker's allowed roots
     ├── WorkerUnfit           this worker cannot do it; another may
     ├── SourceError           the items cannot be read: missing, empty, changed under the run
@@ -45,6 +46,10 @@ class UnknownProcessor(UsageError):
 
 class UnknownReader(UsageError):
     """No reader of that kind is registered here."""
+
+
+class CountError(UsageError):
+    """A processor counts what cannot be counted; its item fails at once."""
 
 
 class NotAllowed(UsageError):

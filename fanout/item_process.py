@@ -12,6 +12,7 @@ from typing import Any
 
 from fanout.children.address import Address
 from fanout.children.async_window import untimed
+from fanout.counting import current as counting
 from fanout.item_server import READY, SIZE, serve
 from fanout.iteminfo import info
 
@@ -61,7 +62,7 @@ class ItemProcess:
                 if given is not self._given[0]:
                     with untimed():
                         await given.turn
-                return await given.outcome
+                return _count(await given.outcome)
             finally:
                 if not given.outcome.done() or given.outcome.cancelled():
                     self._forsake(given)
@@ -120,15 +121,13 @@ class ItemProcess:
         given = self._given.popleft()
         if not given.outcome.done():
             try:
-                seconds, output, error, trace = pickle.loads(message)  # noqa: S301 - from a process of ours
+                seconds, output, error, trace, counts = pickle.loads(message)  # noqa: S301 - from a process of ours
             except Exception as failure:
                 given.outcome.set_exception(failure)
             else:
-                if error is None:
-                    given.outcome.set_result((seconds, output))
-                else:
+                if error is not None:
                     error.__cause__ = _Elsewhere(trace)
-                    given.outcome.set_exception(error)
+                given.outcome.set_result((seconds, output, error, counts))
         if self._given:
             following = self._given[0]
             following.come()
@@ -145,23 +144,39 @@ class ItemProcess:
                 given.outcome.set_exception(Died(guilty=number == 0))
 
 
+_Outcome = tuple[float, Any, BaseException | None, dict[str, float]]
+"""Seconds, output, error, and what was counted."""
+
+
 class _Given:
     """An item that a process was given.
 
     Attributes:
         turn: Done when the process comes to it.
-        outcome: Seconds and output.
+        outcome: What came of it.
     """
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.turn: asyncio.Future[None] = loop.create_future()
-        self.outcome: asyncio.Future[tuple[float, Any]] = loop.create_future()
+        self.outcome: asyncio.Future[_Outcome] = loop.create_future()
 
     def come(self) -> None:
         """Note that it is its turn."""
         if not self.turn.done():
             self.turn.set_result(None)
+
+
+def _count(outcome: _Outcome) -> tuple[float, Any]:
+    """Count here, for the item, what it has counted in its process; returns seconds and output, or raises."""
+    seconds, output, error, counts = outcome
+    add = counting.get(None)
+    for name, value in counts.items():
+        if add is not None:
+            add(name, value)
+    if error is not None:
+        raise error
+    return seconds, output
 
 
 class Died(Exception):

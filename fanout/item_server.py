@@ -17,6 +17,7 @@ from temporalio.exceptions import ApplicationError
 
 from fanout.children.address import Address
 from fanout.children.async_window import END_OF_ALL
+from fanout.counting import current as counting
 from fanout.errors import Unisolable
 from fanout.iteminfo import current
 
@@ -60,17 +61,23 @@ def _set_up(address: Address) -> tuple[Callable[..., Any], object]:
 
 
 def _run(call: Callable[..., Any], message: bytes) -> bytes:
-    """Run an item; returns seconds, output, error and traceback."""
+    """Run an item; returns seconds, output, error, traceback, and what was counted."""
     began = time.perf_counter()
+    counts: dict[str, float] = {}
+
+    def count(name: str, value: float) -> None:
+        counts[name] = counts.get(name, 0.0) + value
+
     try:
         item, params, told = pickle.loads(message)  # noqa: S301 - from the worker
         current.set(lambda: told)
+        counting.set(count)
         output = call(item, **params)
-        return pickle.dumps((time.perf_counter() - began, output, None, ""), pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps((time.perf_counter() - began, output, None, "", counts), pickle.HIGHEST_PROTOCOL)
     except BaseException as error:
         trace = "".join(traceback.format_exception(error))
         seconds = time.perf_counter() - began
-        return pickle.dumps((seconds, None, _portable(error), trace), pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps((seconds, None, _portable(error), trace, counts), pickle.HIGHEST_PROTOCOL)
 
 
 def _portable(error: BaseException) -> BaseException:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from fanout.errors import RunFailed
+
+N = TypeVar("N", int, float)
 
 Json = Any
 """A value that JSON can express."""
@@ -235,6 +237,13 @@ class FailureKind:
 # --------------------------------------------------------------------------------------------- numbers
 
 
+MAX_COUNTERS = 20
+"""Counters of a run: they are labels of metrics, and in every commit."""
+
+OTHER = "other"
+"""What counts for the names beyond those that are told apart."""
+
+
 @dataclass(frozen=True)
 class Totals:
     """Counts of settled items; they add up.
@@ -245,6 +254,7 @@ class Totals:
         error_types: Failures by error type; at most `MAX_ERROR_TYPES` names, the rest under `"other"`.
         batches: Commits.
         result_bytes: Bytes of result rows.
+        counters: Sums of what processors have counted; at most `MAX_COUNTERS` names, the rest under `"other"`.
     """
 
     MAX_ERROR_TYPES = 20
@@ -254,6 +264,7 @@ class Totals:
     error_types: dict[str, int] = field(default_factory=dict)
     batches: int = 0
     result_bytes: int = 0
+    counters: dict[str, float] = field(default_factory=dict)
 
     @property
     def done(self) -> int:
@@ -261,17 +272,13 @@ class Totals:
         return self.succeeded + self.failed
 
     def __add__(self, other: Totals) -> Totals:
-        types = dict(self.error_types)
-        for name, count in other.error_types.items():
-            known = name in types or len(types) < self.MAX_ERROR_TYPES
-            slot = name if known else "other"
-            types[slot] = types.get(slot, 0) + count
         return Totals(
             succeeded=self.succeeded + other.succeeded,
             failed=self.failed + other.failed,
-            error_types=types,
+            error_types=summed(self.error_types, other.error_types, self.MAX_ERROR_TYPES),
             batches=self.batches + other.batches,
             result_bytes=self.result_bytes + other.result_bytes,
+            counters=summed(self.counters, other.counters, MAX_COUNTERS),
         )
 
 
@@ -299,6 +306,7 @@ class Progress:
         rate: Items per second, over the time since the caller's last look; 0 where unknown.
         eta: Seconds to go at that rate; None where unknown.
         seconds: Since the run began.
+        counters: Sums of what the processor has counted, of the items with an outcome.
     """
 
     status: Status
@@ -311,6 +319,7 @@ class Progress:
     rate: float = 0.0
     eta: float | None = None
     seconds: float = 0.0
+    counters: dict[str, float] = field(default_factory=dict)
 
     @property
     def done(self) -> int:
@@ -359,6 +368,7 @@ class RunResult:
         slowest: The partitions that took longest, the longest first.
         seconds: From start to end.
         output: URL of the folder with results, failures and the manifest.
+        counters: Sums of what the processor has counted, of the items with an outcome.
     """
 
     run_id: str
@@ -372,6 +382,7 @@ class RunResult:
     slowest: list[PartitionTime] = field(default_factory=list)
     seconds: float = 0.0
     output: str = ""
+    counters: dict[str, float] = field(default_factory=dict)
 
     def raise_for_failures(self) -> RunResult:
         """Return the result itself when every item succeeded.
@@ -390,6 +401,15 @@ class RunResult:
                 result=self,
             )
         return self
+
+
+def summed(first: Mapping[str, N], second: Mapping[str, N], most: int) -> dict[str, N]:
+    """Add up by name; names beyond so many count as `"other"`."""
+    sums = dict(first)
+    for name, value in second.items():
+        slot = name if name in sums or len(sums) < most else OTHER
+        sums[slot] = sums[slot] + value if slot in sums else value
+    return sums
 
 
 def plain(counts: Mapping[str, int]) -> dict[str, int]:

@@ -62,6 +62,7 @@ class Run(Rows, Orders):
             rate=rate,
             eta=left / rate if rate > 0 else None,
             seconds=seconds,
+            counters=totals.counters,
         )
 
     async def result(self) -> RunResult:
@@ -109,7 +110,11 @@ class Run(Rows, Orders):
         if result is None:
             totals = await committed(open_store(info.output))
             return Progress(
-                status=info.status, succeeded=totals.succeeded, failed=totals.failed, seconds=seconds
+                status=info.status,
+                succeeded=totals.succeeded,
+                failed=totals.failed,
+                seconds=seconds,
+                counters=totals.counters,
             )
         return Progress(
             status=info.status,
@@ -118,6 +123,7 @@ class Run(Rows, Orders):
             succeeded=result.succeeded,
             failed=result.failed,
             seconds=seconds,
+            counters=result.counters,
         )
 
     async def _known_result(self) -> RunResult | None:

@@ -6,7 +6,7 @@ import copy
 import math
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic_core import from_json
@@ -41,10 +41,12 @@ class Outcome:
     Attributes:
         row: As a run would record it.
         raised: What the processor raised, or where it was cut off by its timeout; None where it did not raise.
+        counters: What it has counted.
     """
 
     row: ItemResult | Failure
     raised: BaseException | None
+    counters: dict[str, float] = field(default_factory=dict)
 
 
 async def find_record(store: Store, index: int) -> RunRecord:
@@ -83,10 +85,11 @@ async def try_item(processor: Processor[..., Any], record: RunRecord, index: int
         raised: list[BaseException] = []
         call = _watched(here, bench.bind(here, params), raised)
         await (await _window(here, book, call, bench, client)).run()
+    counters = book.tally.collect()
     output = book.outputs[0]
     if output is not None:
-        return Outcome(ItemResult(index, book.key_of(0), from_json(output)), None)
-    return Outcome(Failure(**from_json(book.failures[0])), raised[0] if raised else None)
+        return Outcome(ItemResult(index, book.key_of(0), from_json(output)), None, counters)
+    return Outcome(Failure(**from_json(book.failures[0])), raised[0] if raised else None, counters)
 
 
 async def _read(

@@ -13,6 +13,7 @@ from pydantic_core import PydanticSerializationError
 from fanout.children.accounts import WrongOutputs, unserializable
 from fanout.children.book import Book
 from fanout.children.window import LARGE, TURN, SlotWindow, current_slot
+from fanout.counting import current as counting
 from fanout.iteminfo import Info, current
 
 CANCEL_AGAIN = 2.0
@@ -26,12 +27,15 @@ YIELD_CHECK = 64
 
 
 class _Slot:
-    __slots__ = ("book", "expired", "listed", "position", "since", "task", "timed", "waiting")
+    __slots__ = ("book", "counted", "expired", "listed", "position", "since", "task", "timed", "waiting")
+
+    abandoned = False
+    """Whoever runs in it is waited for."""
 
     def __init__(self, book: Book, *, timed: bool) -> None:
         self.book = book
         self.timed = timed
-        self.position = -1
+        self.position = self.counted = -1
         self.listed: list[int] | None = None
         self.since = 0.0
         self.expired = False
@@ -44,6 +48,9 @@ class _Slot:
 
     def info(self) -> Info:
         return self.book.info(self.position)
+
+    def count(self, name: str, value: float) -> None:
+        self.book.tally.add(self, name, value)
 
 
 class AsyncWindow(SlotWindow):
@@ -125,6 +132,7 @@ class AsyncWindow(SlotWindow):
     async def _take_items(self, slot: _Slot, source: Iterator[int]) -> None:
         """Run one item after the other. Everything that a quick item pays for is in this loop."""
         current.set(slot.info)
+        counting.set(slot.count)
         current_slot.set(slot)
         book, call, validate, dump = self.book, self._call, self.book.validate, self.book.dump
         values, outputs, loop = book.values, book.outputs, self._loop
@@ -168,6 +176,7 @@ class AsyncWindow(SlotWindow):
     async def _take_lists(self, slot: _Slot, source: Iterator[int]) -> None:
         """Run one list after the other."""
         current.set(slot.info)
+        counting.set(slot.count)
         current_slot.set(slot)
         book = self.book
         size = self._list_size or 1
@@ -261,6 +270,8 @@ def settle_list(
     weigh: Callable[[int], None],
 ) -> None:
     """Record what a list processor returned, or the error that it raised, for each of its items."""
+    # It counts with whichever of them has its outcome by this call.
+    counts = book.tally.take(positions[0])
     if not isinstance(outcome, BaseException):
         wrong = _wrong_outputs(positions, outcome)
         outcome = wrong if wrong is not None else outcome
@@ -274,6 +285,8 @@ def settle_list(
             weigh(len(row))
         except PydanticSerializationError as error:
             failed(position, unserializable(output, error))
+    if counts and any(map(book.settled, positions)):
+        book.tally.keep(counts)
 
 
 def _wrong_outputs(positions: list[int], outcome: Any) -> WrongOutputs | None:

@@ -210,7 +210,12 @@ class BatchActivity:
 
 def _record_commit(metrics: BatchMetrics, execution: Execution, commit: Commit) -> None:
     if execution.won:
-        metrics.committed(seconds=execution.commit_seconds, succeeded=commit.succeeded, failed=commit.failed)
+        metrics.committed(
+            seconds=execution.commit_seconds,
+            succeeded=commit.succeeded,
+            failed=commit.failed,
+            counters=commit.counters,
+        )
 
 
 async def _items_of(batch: BatchInput, store: Store) -> list[Items]:

@@ -21,7 +21,8 @@ from fanout.children.accounts import (
     encodable,
     preview,
 )
-from fanout.errors import ItemError
+from fanout.counting import Tally
+from fanout.errors import CountError, ItemError
 from fanout.iteminfo import Info
 from fanout.models import Failure
 from fanout.options import Options
@@ -47,6 +48,7 @@ class Rows:
     failures: list[bytes]
     error_types: dict[str, int]
     first: int
+    counters: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -68,6 +70,7 @@ class Book:
         attempts: How often an item failed, where it did.
         due: When an item that failed may run again, in seconds since the epoch.
         held: Bytes of large outputs, and of failures, that are not written yet.
+        tally: What was counted, and is not written yet.
     """
 
     run_id: str
@@ -90,6 +93,7 @@ class Book:
     _before: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.tally = Tally(self.settled)
         for part in self.parts:
             self.values.extend(part.values)
         self.outputs = [None] * len(self.values)
@@ -159,6 +163,8 @@ class Book:
             self.settle(position, *account_of(error))
         else:
             self.due[position] = time.time() + delay
+            # The attempt that settles the item counts.
+            self.tally.take(position)
         return delay
 
     def settle(self, position: int, error_type: str, message: str, trace: str) -> None:
@@ -229,6 +235,7 @@ class Book:
             failures=[failures[position] for position in failed],
             error_types=error_types,
             first=min((self.indexes[p] for p in (first, *failed[:1]) if p is not None), default=0),
+            counters=self.tally.collect(),
         )
         # In place: slots hold this very list.
         outputs[:] = [WRITTEN if output else output for output in outputs]
@@ -270,7 +277,9 @@ class Book:
                 return None
             if error.type:
                 names.add(error.type)
-        if isinstance(error, WrongOutputs | Unserializable) or names & set(self.options.non_retryable):
+        if isinstance(error, WrongOutputs | Unserializable | CountError) or names & set(
+            self.options.non_retryable
+        ):
             return None
         if isinstance(error, ApplicationError) and error.next_retry_delay is not None:
             return error.next_retry_delay.total_seconds()

@@ -150,7 +150,9 @@ async def _live(pipe: Connection, setup: Setup, processor: Processor[..., Any], 
             work = asyncio.ensure_future(window.run())
             while not work.done():
                 await asyncio.wait({work}, timeout=FLUSH_SECONDS)
-                if message := news.take(book):
+                with window.guard():
+                    message = news.take(book)
+                if message:
                     pipe.send(message)
             await work
         pipe.send(Farewell())

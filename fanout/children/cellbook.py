@@ -25,12 +25,14 @@ class Message:
         failed: Type, message and traceback of final failures.
         attempts: How often items have failed so far.
         due: When those may run again that are tried again.
+        counters: Sums of what was counted by the items that have succeeded, or failed for good.
     """
 
     succeeded: dict[int, bytes] = field(default_factory=dict)
     failed: dict[int, tuple[str, str, str]] = field(default_factory=dict)
     attempts: dict[int, int] = field(default_factory=dict)
     due: dict[int, float] = field(default_factory=dict)
+    counters: dict[str, float] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.succeeded or self.failed or self.attempts)
@@ -72,7 +74,7 @@ class News:
             self._next.failed[position] = account
 
     def take(self, book: Book) -> Message:
-        """Return what there is to say since the last time."""
+        """Return what there is to say since the last time; no outcome may come about meanwhile."""
         with self._lock:
             message, self._next = self._next, Message()
         for position in list(self._returned):
@@ -82,6 +84,7 @@ class News:
                 book.outputs[position] = SAID
             if row is not None or book.settled(position):
                 self._returned.discard(position)
+        message.counters = book.tally.collect()
         # They are the parent's to bound from here on.
         book.held = 0
         return message

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from fanout.children.book import Book, Rows
 from fanout.errors import StoreUnavailable
-from fanout.models import RestRef
+from fanout.models import MAX_COUNTERS, RestRef, summed
 from fanout.storage import checkpoints, commits, layout, rests
 from fanout.storage.layout import Kind
 from fanout.storage.records import Commit, DataObject
@@ -174,6 +174,7 @@ class Execution:
             succeeded=done.succeeded + len(rows.results),
             failed=done.failed + len(rows.failures),
             error_types=dict(Counter(done.error_types) + Counter(rows.error_types)),
+            counters=summed(done.counters, rows.counters, MAX_COUNTERS),
         )
 
     async def _write_kind(

@@ -135,6 +135,7 @@ class QuarantineWindow(Window):
             book.succeed(positions[mark], row)
         for mark, account in message.failed.items():
             book.settle(positions[mark], *account)
+        book.tally.keep(message.counters)
         if book.held >= self.most:
             # Nothing further begins, but suspects get their verdicts: handed back without, they would kill again.
             self._ends = 0.0

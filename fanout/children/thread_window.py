@@ -15,6 +15,7 @@ from fanout.children.accounts import unserializable
 from fanout.children.async_window import settle_list, take_list
 from fanout.children.book import Book
 from fanout.children.window import LARGE, LONGEST_TICK, SlotWindow, current_slot
+from fanout.counting import current as counting
 from fanout.iteminfo import Info, current
 from fanout.threads import Threads
 
@@ -24,14 +25,16 @@ QUICK = 5000
 
 
 class _Slot:
-    __slots__ = ("abandoned", "begun", "book", "ended", "position", "positions", "since", "started", "timed")
+    __slots__ = (
+        "abandoned", "begun", "book", "counted", "ended", "position", "positions", "since", "started", "timed",
+    )  # fmt: skip
 
     def __init__(self, book: Book, *, timed: bool) -> None:
         self.book = book
         self.timed = timed
         self.started = 0.0
         self.ended = 0
-        self.position = -1
+        self.position = self.counted = -1
         self.positions: list[int] = []
         self.since = 0.0
         self.begun = False
@@ -39,6 +42,9 @@ class _Slot:
 
     def info(self) -> Info:
         return self.book.info(self.position)
+
+    def count(self, name: str, value: float) -> None:
+        self.book.tally.add(self, name, value)
 
 
 class ThreadWindow(SlotWindow):
@@ -109,8 +115,7 @@ class ThreadWindow(SlotWindow):
                 error = TimeoutError(
                     f"the item took longer than its timeout of {self.book.options.timeout:g} s"
                 )
-                for position in slot.positions:
-                    self._failed(position, error)
+                settle_list(self.book, slot.positions, error, self._failed, self._weigh)
             if self.stopping:
                 # Where threads hang, one may wait for ever to begin.
                 for slot in [s for s in self._slots if not s.begun]:
@@ -139,6 +144,7 @@ class ThreadWindow(SlotWindow):
 
     def _work(self, slot: _Slot, source: Iterator[int]) -> None:
         current.set(slot.info)
+        counting.set(slot.count)
         current_slot.set(slot)
         slot.started = time.monotonic()
         with self._lock:

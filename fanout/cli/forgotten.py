@@ -24,11 +24,17 @@ async def describe_forgotten(run: str, output: str, *, as_json: bool) -> int:
     if manifest is not None:
         found = asdict(manifest.result)
         numbers = {
-            name: found[name] for name in ("status", "items", "succeeded", "failed", "not_run", "seconds")
+            name: found[name]
+            for name in ("status", "items", "succeeded", "failed", "not_run", "seconds", "counters")
         }
     else:
         totals = await committed(store)
-        numbers = {"status": None, "succeeded": totals.succeeded, "failed": totals.failed}
+        numbers = {
+            "status": None,
+            "succeeded": totals.succeeded,
+            "failed": totals.failed,
+            "counters": totals.counters,
+        }
     if as_json:
         say.data(
             {
@@ -48,7 +54,7 @@ async def describe_forgotten(run: str, output: str, *, as_json: bool) -> int:
 def _print(run: str, processor: str, output: str, numbers: dict[str, Any], ended: str | None) -> None:
     from rich.text import Text
 
-    from fanout.observability.drawing import clock
+    from fanout.observability.drawing import amount, clock
     from fanout.storage.roots import display
 
     status = numbers["status"]
@@ -68,6 +74,7 @@ def _print(run: str, processor: str, output: str, numbers: dict[str, Any], ended
     ]
     if numbers.get("not_run"):
         rows.append(("not run", f"{numbers['not_run']:,}"))
+    rows += [(f"counted {name}", amount(value)) for name, value in sorted(numbers["counters"].items())]
     if ended:
         rows.append(("ended", f"{ended}, {clock(numbers['seconds'])} long"))
     rows.append(("output", display(output)))

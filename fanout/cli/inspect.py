@@ -18,7 +18,7 @@ from fanout.cli.sources import parse_duration
 from fanout.errors import NoServer, NoWorker, RunNotFound, UsageError
 from fanout.models import Progress, RunResult, Status
 from fanout.observability.bar import no_worker, show
-from fanout.observability.drawing import clock, one_line, per_second
+from fanout.observability.drawing import amount, clock, one_line, per_second
 
 if TYPE_CHECKING:
     from fanout.run import Run
@@ -229,6 +229,7 @@ def _numbers(progress: Progress) -> list[tuple[str, object]]:
         rows.append(("in flight", f"{progress.in_flight:,} in {counted(progress.partitions, 'partition')}"))
     if progress.done and progress.seconds > 0:
         rows.append(("rate", f"{per_second(progress.done / progress.seconds)} on average"))
+    rows += [(f"counted {name}", amount(value)) for name, value in sorted(progress.counters.items())]
     return rows
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fanout.cli import exits, say
 from fanout.errors import RunFailed
 from fanout.models import RunResult, Status, plain
-from fanout.observability.drawing import clock, per_second
+from fanout.observability.drawing import amount, clock, per_second
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -77,6 +77,7 @@ def summarize(result: RunResult, flags: str = "", more: str | None = None) -> No
     done = result.succeeded + result.failed
     speed = f", {per_second(done / result.seconds)}" if result.seconds > 0 and done else ""
     rows.append(("took", f"{_took(result.seconds)}{speed}"))
+    rows += [(f"counted {name}", amount(value)) for name, value in sorted(result.counters.items())]
     if result.output:
         from fanout.storage.roots import display
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from fanout.cli.flags import command
 from fanout.cli.inspect import AsJson, RunId
 from fanout.errors import RunNotFound, UsageError
 from fanout.models import Failure, ItemResult
+from fanout.observability.drawing import amount
 
 if TYPE_CHECKING:
     from fanout.run import Run
@@ -101,18 +102,26 @@ async def _none_yet(handle: Run, index: int | None, key: str | None) -> str:
     return f"run {handle.id} has no outcome of {which}: {ended}"
 
 
-def show(found: ItemResult | Failure, *, as_json: bool) -> None:
-    """Print the outcome of an item, on stdout."""
+def show(found: ItemResult | Failure, *, as_json: bool, counters: Mapping[str, float] | None = None) -> None:
+    """Print the outcome of an item, on stdout.
+
+    Args:
+        found: The outcome.
+        as_json: Whether as JSON.
+        counters: What the item has counted, where it was run here.
+    """
     if as_json:
-        say.data({"outcome": "failed" if isinstance(found, Failure) else "succeeded", **asdict(found)})
+        outcome = "failed" if isinstance(found, Failure) else "succeeded"
+        say.data({"outcome": outcome, **asdict(found), **({"counters": counters} if counters else {})})
     else:
-        _describe(found)
+        _describe(found, counters or {})
 
 
-def _describe(found: ItemResult | Failure) -> None:
+def _describe(found: ItemResult | Failure, counters: Mapping[str, float]) -> None:
     from rich.text import Text
 
     rows: list[tuple[str, object]] = [("index", found.index), ("key", found.key)]
+    rows += [(f"counted {name}", amount(value)) for name, value in sorted(counters.items())]
     if isinstance(found, ItemResult):
         rows += [("outcome", Text("succeeded", style="green")), ("output", _pretty(found.output))]
         say.pairs(rows)

@@ -47,7 +47,7 @@ async def try_(
 
     async with connection.client() as client:
         outcome = await _tried(api.get_run(client, run), module, index, key, quiet=as_json)
-    show(outcome.row, as_json=as_json)
+    show(outcome.row, as_json=as_json, counters=outcome.counters)
     if not isinstance(outcome.row, Failure):
         return exits.SUCCEEDED
     if pdb:

@@ -64,6 +64,14 @@ def per_second(rate: float) -> str:
     return f"{rate:,.0f}/s" if rate >= 10 or rate == 0 else f"{rate:.2g}/s"
 
 
+def amount(value: float) -> str:
+    """Write what a counter has summed up: whole numbers as such, others with two decimals, small ones two digits."""
+    # What floating point has left over is no part of it.
+    if abs(value - round(value)) <= 1e-9 * max(1.0, abs(value)):
+        return f"{value:,.0f}"
+    return f"{value:,.2f}" if value >= 0.1 else f"{value:.2g}"
+
+
 def size_of(count: int) -> str:
     """Write a number of bytes: `512 B`, `3.4 MiB`."""
     size, unit = float(count), "B"

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from temporalio.common import MetricMeter
 from temporalio.runtime import PrometheusConfig
+
+from fanout.models import MAX_COUNTERS, summed
 
 ITEMS: Final = "fanout_items_total"
 RETRIES: Final = "fanout_item_retries_total"
@@ -23,6 +25,7 @@ BATCH_DURATION: Final = "fanout_batch_duration_seconds"
 COMMIT_LATENCY: Final = "fanout_commit_latency_seconds"
 IN_FLIGHT: Final = "fanout_items_in_flight"
 PLACES: Final = "fanout_window_places"
+COUNTER: Final = "fanout_counter"
 
 # An item takes microseconds or minutes, a batch some seconds by design, a commit what the store takes.
 BUCKETS: Final[dict[str, Sequence[float]]] = {
@@ -114,6 +117,9 @@ class BatchMetrics:
         self._places = meter.create_gauge(
             PLACES, "Items that the windows of running batches may have in flight"
         )
+        # A gauge: the counters of Temporal's meter take whole numbers only.
+        self._counter = meter.create_gauge_float(COUNTER, "Sums of what processors have counted")
+        self._counted: dict[str, float] = {}
         self._windows: set[Places] = set()
         for counter in (self._succeeded, self._failed, self._retries, self._reexecutions):
             # A counter that appears only with its first value hides that value from `rate`.
@@ -150,17 +156,25 @@ class BatchMetrics:
         for duration in durations:
             self._item_duration.record(duration)
 
-    def committed(self, *, seconds: float, succeeded: int, failed: int) -> None:
+    def committed(
+        self, *, seconds: float, succeeded: int, failed: int, counters: Mapping[str, float]
+    ) -> None:
         """Record a commit that counts: that of another execution is counted there.
 
         Args:
             seconds: That it took.
             succeeded: Items with a result.
             failed: Items with a failure.
+            counters: What its items have counted.
         """
         self._commit_latency.record(seconds)
         self._succeeded.add(succeeded)
         self._failed.add(failed)
+        if counters:
+            # Those of all runs of the processor together.
+            self._counted = summed(self._counted, counters, MAX_COUNTERS)
+            for name, value in self._counted.items():
+                self._counter.set(value, {"counter": name})
 
 
 class Metrics:

@@ -328,6 +328,7 @@ class RunWorkflow:
             slowest=output.slowest,
             seconds=round(workflow.time() - began, 3),
             output=self._output,
+            counters=totals.counters,
         )
 
     async def _finalize(self, result: RunResult) -> RunResult:

@@ -99,6 +99,7 @@ class Commit:
         worker: Identity of the worker.
         version: The processor's version.
         written: When it was written, in seconds since the epoch.
+        counters: Sums of what was counted by the items that have their outcome here.
     """
 
     nonce: str
@@ -118,6 +119,7 @@ class Commit:
     worker: str = ""
     version: str = ""
     written: float = 0.0
+    counters: dict[str, float] = field(default_factory=dict)
 
     @property
     def totals(self) -> Totals:
@@ -128,6 +130,7 @@ class Commit:
             error_types=self.error_types,
             batches=1,
             result_bytes=sum(data.size for data in self.results),
+            counters=self.counters,
         )
 
 

@@ -18,6 +18,7 @@ from temporalio.client import Client
 from fanout.observability.metrics import (
     BATCH_DURATION,
     COMMIT_LATENCY,
+    COUNTER,
     IN_FLIGHT,
     ITEM_DURATION,
     ITEMS,
@@ -39,6 +40,7 @@ import fanout
 async def gated(n: int) -> int:
     while not Path("gate").exists():
         await asyncio.sleep(0.02)
+    fanout.count("usd", 0.25)
     if n % 10 == 0:
         raise ValueError(f"{n} is round")
     return n"""
@@ -140,6 +142,7 @@ def test_a_worker_exposes_what_the_docs_say_and_counts_exactly(measured: Project
     assert after.value(ITEMS, outcome="succeeded") == 90
     assert after.value(ITEMS, outcome="failed") == 10
     assert after.value(RETRIES) == 20
+    assert after.value(COUNTER, counter="usd") == 25
     assert after.value(REEXECUTIONS) == 0
     assert after.value(IN_FLIGHT) == 0
     batches = after.value(f"{BATCH_DURATION}_count")
@@ -153,6 +156,7 @@ def test_a_worker_exposes_what_the_docs_say_and_counts_exactly(measured: Project
         "processor": {"gated"},
         "task_queue": {measured.queue},
         "outcome": {"succeeded", "failed"},
+        "counter": {"usd"},
     }
 
 

@@ -25,6 +25,7 @@ async def pool():
 async def half(row: dict, resource: str, *, by: int = 2) -> dict:
     n = int(row["n"])
     print("seen", n)
+    fanout.count("usd", n / 10)
     if n == 17:
         raise ValueError(f"{n} is odd" if not Path("mended").exists() else "still odd")
     if n == 18:
@@ -71,14 +72,16 @@ def test_one_item_is_tried_as_a_batch_would_run_it_and_the_run_is_left_alone(
     done = tried.fanout("try", "halves", run_id, "16", "--json")
     assert done.returncode == 0, done.stderr
     output = {"half": 4.0, "with": "pool", "key": "k16"}
-    assert json.loads(done.stdout) == {"outcome": "succeeded", "index": 16, "key": "k16", "output": output}
+    assert json.loads(done.stdout) == {
+        "outcome": "succeeded", "index": 16, "key": "k16", "output": output, "counters": {"usd": 1.6},
+    }  # fmt: skip
     assert "seen 16" in done.stderr
     later = json.loads(tried.fanout("try", "halves", run_id, "26", "--json").stdout)
     assert later["output"]["half"] == 13.0
 
     failed = tried.fanout("try", "halves:half", run_id, "--key", "k17")
     assert failed.returncode == 1
-    for text in ("ValueError: 17 is odd", "in.csv:19", "raise ValueError", "seen 17"):
+    for text in ("counted usd", "1.70", "ValueError: 17 is odd", "in.csv:19", "raise ValueError", "seen 17"):
         assert text in failed.stdout
     assert failed.stdout.count("seen 17") == 1
 

@@ -18,6 +18,7 @@ from temporalio.client import Client
 import fanout
 from fanout.children.budget import INFLIGHT_BYTES
 from fanout.worker import run_worker, share_heap
+from tests.integration.processors_that_count import poisoned
 
 
 def write(began: int, index: int) -> None:
@@ -32,6 +33,17 @@ def write(began: int, index: int) -> None:
 async def timed(number: int, *, seconds: float) -> int:
     began = time.monotonic_ns()
     await asyncio.sleep(seconds)
+    write(began, number)
+    return number
+
+
+@fanout.processor
+async def counted(number: int, *, seconds: float) -> int:
+    began = time.monotonic_ns()
+    fanout.count("items")
+    fanout.count("weight", number)
+    await asyncio.sleep(seconds)
+    fanout.count("usd", 0.02)
     write(began, number)
     return number
 
@@ -67,7 +79,7 @@ async def weigh(item: str) -> int:
 
 async def work(address: str, queue: str, folder: str) -> None:
     plugin = fanout.Plugin(
-        [timed, timed_thread, timed_list, fat, weigh],
+        [timed, counted, timed_thread, timed_list, fat, weigh, poisoned],
         store=Path(folder) / "out",
         allowed_roots=[folder],
         max_inflight_bytes=int(os.environ.get("FANOUT_TEST_INFLIGHT", INFLIGHT_BYTES)),

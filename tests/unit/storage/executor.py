@@ -14,7 +14,7 @@ from fanout.storage.layout import Kind
 from fanout.storage.records import Commit, DataObject, Rest
 from fanout.storage.rests import Items
 from fanout.storage.stores import Store
-from tests.unit.storage.outputs import NONCE, failure_row, result_row
+from tests.unit.storage.outputs import NONCE, WEIGHT, failure_row, result_row, weight
 
 T = TypeVar("T")
 
@@ -132,7 +132,7 @@ class Executor:
             known = {data.path for data in (*self._done.results, *self._done.failures)}
             results = [data for data in found.results if data.path not in known]
             failures = [data for data in found.failures if data.path not in known]
-            self._add(results, failures)
+            self._add(results, failures, [])
             remaining = {i for a, n in commits.remaining(found) for i in range(a, a + n)}
             self._left = {i: n for i, n in self._left.items() if i in remaining}
 
@@ -145,7 +145,7 @@ class Executor:
         number = len(self._own)
         results = await self._write("results", number, good, [result_row(i, i % 3) for i in good])
         failures = await self._write("failures", number, bad, [failure_row(i) for i in bad])
-        self._add(results, failures)
+        self._add(results, failures, indexes)
 
     async def _write(
         self, kind: Kind, number: int, indexes: list[int], lines: list[bytes]
@@ -201,13 +201,17 @@ class Executor:
         left = list(self._left)
         return self._chance.sample(left, self._chance.randint(1, min(3, len(left))))
 
-    def _add(self, results: Sequence[DataObject], failures: Sequence[DataObject]) -> None:
+    def _add(
+        self, results: Sequence[DataObject], failures: Sequence[DataObject], indexes: Sequence[int]
+    ) -> None:
         done = self._done
         failed = sum(data.rows for data in failures)
+        counted = sum(map(weight, indexes))
         self._done = replace(
             done,
             results=[*done.results, *results],
             failures=[*done.failures, *failures],
+            counters={WEIGHT: done.counters.get(WEIGHT, 0.0) + counted},
             succeeded=done.succeeded + sum(data.rows for data in results),
             failed=done.failed + failed,
             error_types={"ValueError": done.failed + failed} if done.failed + failed else {},

@@ -15,6 +15,14 @@ from fanout.storage.tiling import Range
 
 NONCE = "n0nce"
 
+WEIGHT = "weight"
+"""A counter whose sum says which items it is of."""
+
+
+def weight(index: int) -> float:
+    """Return what an item counts."""
+    return 2.0**index
+
 
 def record(nonce: str = NONCE, **changes: object) -> RunRecord:
     """Return a run's marker."""

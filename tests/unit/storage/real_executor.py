@@ -15,7 +15,7 @@ from fanout.storage.rests import Items
 from fanout.storage.stores import Store
 from fanout.wire import BatchInput
 from tests.unit.storage.executor import Batch
-from tests.unit.storage.outputs import NONCE, failure_row, result_row
+from tests.unit.storage.outputs import NONCE, WEIGHT, failure_row, result_row, weight
 
 
 class DiceBook:
@@ -42,6 +42,7 @@ class DiceBook:
             failures=[failure_row(index) for index in sorted(failed)],
             error_types={"ValueError": len(failed)} if failed else {},
             first=taken[0] if taken else 0,
+            counters={WEIGHT: sum(map(weight, taken))} if taken else {},
         )
 
     def remaining(self) -> list[Items]:

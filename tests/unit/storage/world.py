@@ -18,7 +18,7 @@ from fanout.storage.records import Commit, RollUp
 from fanout.storage.stores import Store
 from tests.unit.storage import outputs
 from tests.unit.storage.executor import Batch, Executor
-from tests.unit.storage.outputs import NONCE
+from tests.unit.storage.outputs import NONCE, WEIGHT, weight
 from tests.unit.storage.real_executor import RealExecutor
 from tests.unit.storage.stepping import FAULTS, NONE, Process
 
@@ -358,11 +358,19 @@ class World:
         found: Counter[int] = Counter()
         for kind in KINDS:
             found.update(await outputs.published(self.store, kind))
+        self._check_counted(found)
         found.update(await self._not_run())
         lost = [index for index in range(self.items) if not found[index]]
         twice = [index for index, times in found.items() if times > 1]
         if lost or twice or len(found) != self.items:
             self.fail(f"lost {lost}, twice {twice}, in all {len(found)}")
+
+    def _check_counted(self, found: Counter[int]) -> None:
+        """Check that counters are the sums over the items that have an outcome, each once."""
+        assert self.roll_up is not None
+        counted = self.roll_up.totals.counters.get(WEIGHT, 0.0)
+        if counted != sum(map(weight, found.elements())):
+            self.fail(f"counted {counted}, of {sorted(found)}")
 
     async def _not_run(self) -> list[int]:
         indexes: list[int] = []
