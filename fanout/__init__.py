@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fanout.housekeeping import Deleted, OldOutput, delete_run, old_outputs
     from fanout.iteminfo import Info, info
     from fanout.models import (
+        CounterAbove,
         Failure,
         FailureKind,
         FailureSample,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CountError",
+    "CounterAbove",
     "Csv",
     "Deleted",
     "Failure",
@@ -136,6 +138,7 @@ _HOMES = {
     "iteminfo": ["Info", "info"],
     "session": ["local"],
     "models": [
+        "CounterAbove",
         "Failure",
         "FailureKind",
         "FailureSample",

@@ -16,8 +16,9 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, TLSConfig
 
 from fanout import wire
+from fanout.counting import check_condition
 from fanout.errors import NoServer, RunExists, RunNotFound, UsageError
-from fanout.models import ItemResult, RunResult, Status
+from fanout.models import CounterAbove, ItemResult, RunResult, Status
 from fanout.options import check, from_environment
 from fanout.plugin import Plugin, store_of
 from fanout.processors import Processor, as_processor
@@ -82,6 +83,7 @@ async def start(
     if_exists: IfExists = "fail",
     params: Mapping[str, Any] | None = None,
     continue_run: bool = False,
+    stop_when: CounterAbove | None = None,
     **settings: Any,
 ) -> Run:
     """Start a run: one processor over one set of items.
@@ -98,6 +100,7 @@ async def start(
             place (which fails while the old one runs).
         params: Keyword-only arguments of the processor.
         continue_run: Run the items after those that the run of this id ended with; results read as one.
+        stop_when: What ends the run early, as STOPPED: what is in flight then ends, the rest is not run.
         **settings: Any field of `fanout.Options`.
 
     Returns:
@@ -135,6 +138,7 @@ async def start(
         settings=checked,
         environment=from_environment(dict(os.environ)),
         previous=previous,
+        stop_when=stop_when if stop_when is None else check_condition(stop_when),
     )
     own_queue = None if isinstance(wanted, str) else wanted.task_queue
     queue = task_queue or own_queue or default_task_queue()

@@ -283,6 +283,22 @@ class Totals:
 
 
 @dataclass(frozen=True)
+class CounterAbove:
+    """Ends a run early once a counter is above a value.
+
+    Attributes:
+        counter: Name of the counter; see `fanout.count`.
+        value: What it may be; a finite number, not negative.
+    """
+
+    counter: str
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.counter} > {self.value:g}"
+
+
+@dataclass(frozen=True)
 class PartitionTime:
     """How long one partition took."""
 
@@ -369,6 +385,7 @@ class RunResult:
         seconds: From start to end.
         output: URL of the folder with results, failures and the manifest.
         counters: Sums of what the processor has counted, of the items with an outcome.
+        reason: Why it ended early, where neither a person nor an error ended it.
     """
 
     run_id: str
@@ -383,6 +400,7 @@ class RunResult:
     seconds: float = 0.0
     output: str = ""
     counters: dict[str, float] = field(default_factory=dict)
+    reason: str = ""
 
     def raise_for_failures(self) -> RunResult:
         """Return the result itself when every item succeeded.

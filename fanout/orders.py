@@ -19,6 +19,7 @@ class Stance:
         max_concurrency: Items in flight; None where nobody has changed what the run was started with.
         pause_id: The order that paused it.
         failing: More items have failed than are tolerated: no order of a person's, and stronger than theirs.
+        enough: What was to stop the run has come about; likewise.
     """
 
     paused: bool = False
@@ -27,6 +28,7 @@ class Stance:
     max_concurrency: int | None = None
     pause_id: str = ""
     failing: bool = False
+    enough: bool = False
 
     @property
     def status(self) -> Status:
@@ -86,6 +88,11 @@ def _resume(stance: Stance) -> tuple[Stance, Effect]:
 def fail(stance: Stance) -> Stance:
     """Return what stands once more items have failed than are tolerated."""
     return replace(over(stance), draining=True, failing=True)
+
+
+def stop(stance: Stance) -> Stance:
+    """Return what stands once what was to stop the run has come about."""
+    return replace(over(stance), draining=True, enough=True)
 
 
 def over(stance: Stance) -> Stance:

@@ -86,7 +86,8 @@ class Run(Rows, Orders):
                     raise await self._failure(error.cause) from None
                 execution = later
         if result.status is Status.STOPPED:
-            raise RunFailed(f"run {self.id!r} was drained", status=result.status, result=result)
+            why = f"stopped: {result.reason}" if result.reason else "drained"
+            raise RunFailed(f"run {self.id!r} was {why}", status=result.status, result=result)
         return result
 
     async def show(self, console: Console | None = None) -> RunResult:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from fanout.models import Json, Page, PartitionTime, RestRef, RunResult, Scan, Source, Totals
+from fanout.models import CounterAbove, Json, Page, PartitionTime, RestRef, RunResult, Scan, Source, Totals
 
 RUN_WORKFLOW = "fanout.run"
 GROUP_WORKFLOW = "fanout.group"
@@ -35,8 +35,8 @@ PAUSE_TIMER = "until the pause is over, order "
 STANDING_SIGNAL = "standing"
 """From a node to a child: the standing orders, as a whole."""
 
-TALLY_SIGNAL = "tally"
-"""From a node to the one above it: how many items have failed."""
+INTERIM_SIGNAL = "interim"
+"""From a node to the one above it: how far it is with what may stop the run."""
 
 SPARE_SIGNAL = "spare"
 """From a batch to its workflow: it has fewer items left than it may run at once."""
@@ -91,6 +91,7 @@ class RunInput:
         settings: Options said by the caller.
         environment: Options said by the caller's environment: they yield to the processor's own.
         previous: URL of the output that this run continues.
+        stop_when: What ends the run early.
     """
 
     nonce: str
@@ -101,6 +102,7 @@ class RunInput:
     settings: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     previous: str | None = None
+    stop_when: CounterAbove | None = None
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,7 @@ class Standing:
         draining: Nothing new begins any more.
         revoked: And batches that run begin no further item.
         tell_every: After so many further failures the node above wants to hear of them; 0 for never.
+        tell_counters: And of counters, by name, after each was raised by so much.
     """
 
     version: int
@@ -207,6 +210,7 @@ class Standing:
     draining: bool = False
     revoked: bool = False
     tell_every: int = 0
+    tell_counters: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -313,16 +317,18 @@ class BatchOutput:
 
 
 @dataclass(frozen=True)
-class Tally:
+class Interim:
     """What a node says of itself while it goes on.
 
     Attributes:
         node: Its workflow id.
         failed: Items below it that have failed for good.
+        counters: Sums of those counters that the node above wants to hear of.
     """
 
     node: str
     failed: int
+    counters: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
         BatchOutput,
         BranchInput,
         BranchOutput,
+        Interim,
         NodeProgress,
         PartitionState,
         PublishInput,
@@ -139,14 +140,15 @@ class Partition:
         return self._totals
 
     @property
-    def failed(self) -> int:
-        """Items that have failed for good so far."""
-        return self._totals.failed
+    def standing(self) -> Standing:
+        """What it goes by."""
+        return self._standing
 
     @property
-    def tell_every(self) -> int:
-        """After how many further failures the node above wants to hear of them."""
-        return self._standing.tell_every
+    def interim(self) -> Interim:
+        """What it would tell the node above just now."""
+        counters = {name: self._totals.counters.get(name, 0.0) for name in self._standing.tell_counters}
+        return Interim(workflow.info().workflow_id, self._totals.failed, counters)
 
     @property
     def hasty(self) -> bool:

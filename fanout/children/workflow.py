@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
 
     from fanout import wire
     from fanout.errors import FanoutError
-    from fanout.tallies import telling
+    from fanout.interim import telling
     from fanout.wire import BranchInput, BranchOutput, NodeProgress, Spare, Standing
 
 
@@ -26,9 +26,8 @@ class PartitionWorkflow:
     @workflow.run
     async def run(self, branch: BranchInput) -> BranchOutput:
         """Run the range to its end, continuing as new as often as it takes."""
-        partition = self._partition
-        async with telling(lambda: partition.failed, lambda: partition.tell_every):
-            ended = await partition.run()
+        async with telling(self._partition):
+            ended = await self._partition.run()
         if ended is None:
             await workflow.wait_condition(workflow.all_handlers_finished)
             workflow.continue_as_new(self._partition.carried_over())

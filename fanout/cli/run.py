@@ -18,6 +18,7 @@ from fanout.cli.flags import command
 from fanout.cli.outcome import settle
 from fanout.cli.settings import Settings
 from fanout.cli.sourceflags import Params, ProcessorName, SourceFlags, SourceName
+from fanout.counting import parse_condition
 from fanout.errors import RunExists, SourceError, UsageError
 from fanout.models import RunResult
 
@@ -49,6 +50,12 @@ async def run(
     continue_: Annotated[
         bool, typer.Option("--continue", help="Run the items after those that the run of this id ended with.")
     ] = False,
+    stop_when: Annotated[
+        str | None,
+        typer.Option(
+            help="End the run early when a counter is above a value: 'usd > 200'.", metavar="CONDITION"
+        ),
+    ] = None,
     processes: Annotated[
         int | None,
         typer.Option(min=1, max=256, help="With --local: worker processes; default: one a core, up to 4."),
@@ -67,6 +74,7 @@ async def run(
     kind = reading.kind(source)
     check_file(source, kind)
     params = sources.parse_params(param or ())
+    enough = None if stop_when is None else parse_condition(stop_when)
     module = processor.rpartition(":")[0]
 
     from fanout import client as api
@@ -85,6 +93,7 @@ async def run(
                 if_exists=if_exists,
                 params=params,
                 continue_run=continue_,
+                stop_when=enough,
                 **settings.given,
             )
         except RunExists:

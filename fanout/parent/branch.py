@@ -23,7 +23,7 @@ from fanout import quick, topology, wire
 from fanout.models import PartitionTime, Totals, plain
 from fanout.parent.tiler import Span
 from fanout.topology import Shape
-from fanout.wire import BranchInput, BranchOutput, NodeProgress, RunRef, Standing, Tally
+from fanout.wire import BranchInput, BranchOutput, Interim, NodeProgress, RunRef, Standing
 
 EVERYTHING = 2**62
 """More items than any source has."""
@@ -42,12 +42,12 @@ class _Slot:
     Attributes:
         share: Items that may be in flight below its child.
         told: What the child goes by, as far as it was told.
-        failed: Items below its child that have failed, by what that has said.
+        heard: What its child has said of itself.
     """
 
     share: int
     told: Standing | None = None
-    failed: int = 0
+    heard: Interim | None = None
 
 
 class Branch:
@@ -129,20 +129,26 @@ class Branch:
             slot.share = share
         self._news = True
 
-    def hear(self, tally: Tally) -> None:
+    def hear(self, said: Interim) -> None:
         """Take note of what a child says of itself; of one that has ended, its output says it."""
-        if tally.node in self.live:
-            self.live[tally.node].failed = tally.failed
+        if said.node in self.live:
+            self.live[said.node].heard = said
 
     @property
-    def failed(self) -> int:
-        """Items below the node that have failed, as far as the node knows."""
-        return self.totals.failed + sum(slot.failed for slot in self.live.values())
+    def standing(self) -> Standing:
+        """What it goes by."""
+        return self._standing
 
     @property
-    def tell_every(self) -> int:
-        """After how many further failures the node above wants to hear of them."""
-        return self._standing.tell_every
+    def interim(self) -> Interim:
+        """What it would tell the node above just now: of those that have ended, and by what the live ones have said."""
+        heard = [slot.heard for slot in self.live.values() if slot.heard is not None]
+        counters = {
+            name: sum((said.counters.get(name, 0.0) for said in heard), self.totals.counters.get(name, 0.0))
+            for name in self._standing.tell_counters
+        }
+        failed = self.totals.failed + sum(said.failed for said in heard)
+        return Interim(workflow.info().workflow_id, failed, counters)
 
     async def spend(self, concurrency: int) -> None:
         """Take note of how many items may be in flight below the node; in histories of earlier versions."""
@@ -256,7 +262,7 @@ class Branch:
             raise
         finally:
             self.live.pop(child_id, None)
-            slot.failed = 0
+            slot.heard = None
         self._add(output)
 
     def _say(self, slot: _Slot) -> Standing:

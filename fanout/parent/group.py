@@ -9,11 +9,11 @@ with workflow.unsafe.imports_passed_through():
 
     from fanout import wire
     from fanout.errors import FanoutError
+    from fanout.interim import telling
     from fanout.parent.branch import Branch
     from fanout.parent.tiler import Span, Tiler
-    from fanout.tallies import telling
     from fanout.topology import Shape
-    from fanout.wire import BranchInput, BranchOutput, NodeProgress, Standing, Tally
+    from fanout.wire import BranchInput, BranchOutput, Interim, NodeProgress, Standing
 
 
 @workflow.defn(name=wire.GROUP_WORKFLOW, failure_exception_types=[FanoutError, ValidationError])
@@ -43,9 +43,8 @@ class GroupWorkflow:
     @workflow.run
     async def run(self, branch: BranchInput) -> BranchOutput:
         """Run the range to its end."""
-        node = self._branch
-        async with telling(lambda: node.failed, lambda: node.tell_every):
-            output = await node.run(self._next_span)
+        async with telling(self._branch):
+            output = await self._branch.run(self._next_span)
         taken = output.items
         left = self._count - taken
         return BranchOutput(
@@ -66,10 +65,10 @@ class GroupWorkflow:
         """Go by other standing orders from now on."""
         self._branch.obey(standing)
 
-    @workflow.signal(name=wire.TALLY_SIGNAL)
-    def hear(self, tally: Tally) -> None:
+    @workflow.signal(name=wire.INTERIM_SIGNAL)
+    def hear(self, said: Interim) -> None:
         """Take note of what a child says of itself."""
-        self._branch.hear(tally)
+        self._branch.hear(said)
 
     @workflow.signal(name=wire.SHARE_SIGNAL, unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
     async def spend(self, concurrency: int) -> None:

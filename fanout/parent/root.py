@@ -17,14 +17,15 @@ with workflow.unsafe.imports_passed_through():
     from fanout.errors import FanoutError
     from fanout.models import RunResult, Status, Totals
     from fanout.options import Options
+    from fanout.parent import judge
     from fanout.parent.branch import Branch, as_failure
-    from fanout.parent.judge import Judge
     from fanout.parent.tiler import Span, Tiler
     from fanout.wire import (
         BranchInput,
         BranchOutput,
         CountInput,
         FinalizeInput,
+        Interim,
         NodeProgress,
         Order,
         PlanInput,
@@ -33,7 +34,6 @@ with workflow.unsafe.imports_passed_through():
         RunRef,
         Spare,
         Standing,
-        Tally,
     )
 
 LOOK_AHEAD = 2
@@ -60,7 +60,7 @@ class RunWorkflow:
         self._orders: set[str] = set()
         self._concurrency = 0
         self._version = 0
-        self._judge: Judge | None = None
+        self._judge: judge.Judge | None = None
 
     @workflow.run
     async def run(self, order: RunInput) -> RunResult:
@@ -93,14 +93,8 @@ class RunWorkflow:
         )
         if result.status is Status.CANCELED:
             raise asyncio.CancelledError
-        if result.status is Status.FAILED_TOLERANCE_EXCEEDED and self._judge is not None:
-            raise ApplicationError(
-                f"{result.failed:,} of the {result.succeeded + result.failed:,} items that were settled failed; "
-                f"tolerated_failures is {self._judge.tolerance}",
-                result,
-                type=wire.RUN_FAILED,
-                non_retryable=True,
-            )
+        if result.status is Status.FAILED_TOLERANCE_EXCEEDED:
+            raise ApplicationError(result.reason, result, type=wire.RUN_FAILED, non_retryable=True)
         return result
 
     @workflow.query(name=wire.PROGRESS_QUERY)
@@ -118,11 +112,11 @@ class RunWorkflow:
         if isinstance(self._below, Partition):
             self._below.give_up(spare.key, spare.count)
 
-    @workflow.signal(name=wire.TALLY_SIGNAL)
-    def hear(self, tally: Tally) -> None:
+    @workflow.signal(name=wire.INTERIM_SIGNAL)
+    def hear(self, said: Interim) -> None:
         """Take note of what a child says of itself."""
         if isinstance(self._below, Branch):
-            self._below.hear(tally)
+            self._below.hear(said)
 
     @workflow.query(name=wire.HASTE_QUERY)
     def hasty(self) -> bool:
@@ -167,16 +161,17 @@ class RunWorkflow:
             paused=stance.paused,
             now=stance.now,
             draining=stance.draining,
-            revoked=stance.failing,
+            revoked=stance.failing or stance.enough,
             tell_every=self._judge.tolerance.step(self._total) if self._judge else 0,
+            tell_counters=judge.counter_steps(self._order.stop_when),
         )
 
-    # ---- failures
+    # ---- what ends it early
 
-    def _new_judge(self, options: Options) -> Judge:
-        return Judge(
+    def _new_judge(self, options: Options) -> judge.Judge:
+        return judge.Judge(
             tolerance.of(options.tolerated_failures, options.tolerance_sample),
-            failed=lambda: self._below.failed if self._below else 0,
+            failed=lambda: self._below.interim.failed if self._below else 0,
             total=lambda: self._total if self._tiler.complete else None,
             count=self._count,
         )
@@ -196,6 +191,15 @@ class RunWorkflow:
         if self._judge is not None:
             await self._judge.exceeded()
             self._take(orders.fail(self._stance))
+
+    async def _keep_counting(self) -> None:
+        enough = self._order.stop_when
+        if enough is not None:
+            await workflow.wait_condition(lambda: self._counted(enough.counter) > enough.value)
+            self._take(orders.stop(self._stance))
+
+    def _counted(self, counter: str) -> float:
+        return self._below.interim.counters.get(counter, 0.0) if self._below else 0.0
 
     # ---- planning
 
@@ -220,7 +224,7 @@ class RunWorkflow:
             batch_concurrency=shape.batch_concurrency,
             first=self._order.source.skip,
         )
-        beside = [asyncio.create_task(self._keep_judging())]
+        beside = [asyncio.create_task(work) for work in (self._keep_judging(), self._keep_counting())]
         try:
             if topology.runs_alone(shape, self._total, options):
                 return await self._run_alone(run)
@@ -301,17 +305,23 @@ class RunWorkflow:
     def _result(self, output: BranchOutput, began: float) -> RunResult:
         totals = output.totals
         not_run = self._total - totals.done
-        judge = self._judge
+        tolerated = self._judge.tolerance if self._judge else None
         failing = self._stance.failing or (
-            judge is not None and judge.tolerance.is_exceeded(totals.failed, totals.done, self._total)
+            tolerated is not None and tolerated.is_exceeded(totals.failed, totals.done, self._total)
         )
         task = asyncio.current_task()
         canceled = not_run > 0 and (task is None or task.cancelling() > 0)
+        enough, reason = self._order.stop_when, ""
         if failing and not canceled:
             status = Status.FAILED_TOLERANCE_EXCEEDED
+            reason = f"{totals.failed:,} of the {totals.done:,} items that were settled failed; "
+            reason += f"tolerated_failures is {tolerated}"
         elif not_run:
             # Of a run that is canceled while it is drained, the stronger order counts.
             status = Status.STOPPED if self._stance.draining and not canceled else Status.CANCELED
+            if self._stance.enough and enough is not None:
+                reason = f"{enough.counter} is {totals.counters.get(enough.counter, 0.0):,.12g}; "
+                reason += f"it was to stop when {enough}"
         elif totals.failed:
             status = Status.COMPLETED_WITH_FAILURES
         else:
@@ -329,6 +339,7 @@ class RunWorkflow:
             seconds=round(workflow.time() - began, 3),
             output=self._output,
             counters=totals.counters,
+            reason=reason,
         )
 
     async def _finalize(self, result: RunResult) -> RunResult:

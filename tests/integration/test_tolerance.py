@@ -183,6 +183,6 @@ async def test_a_run_of_which_nobody_has_said_anything_stops_when_half_of_it_fai
         small = await engine.run(client, broken, fanout.Range(999))
         assert small.result.status is Status.COMPLETED_WITH_FAILURES
         result = await stopped(await engine.start(client, broken, fanout.Range(1_000)))
-        assert result.failed == 1_000
+        assert 500 < result.failed <= 1_000
         all_may = await engine.run(client, broken, fanout.Range(1_000), tolerated_failures="100%")
         assert all_may.result.status is Status.COMPLETED_WITH_FAILURES

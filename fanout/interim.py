@@ -1,0 +1,59 @@
+"""What a node tells the one above while it goes on: too much of something stops the run. Code for workflows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from temporalio import workflow
+from temporalio.exceptions import FailureError
+
+from fanout.wire import INTERIM_SIGNAL, Interim, Standing
+
+
+class Node(Protocol):
+    """A node of a run's tree."""
+
+    @property
+    def standing(self) -> Standing:
+        """What it is to go by."""
+
+    @property
+    def interim(self) -> Interim:
+        """What it would tell the node above just now."""
+
+
+@contextlib.asynccontextmanager
+async def telling(node: Node) -> AsyncIterator[None]:
+    """Tell the workflow above of a node as often as it wants to hear, as long as the block lasts."""
+    told = node.interim
+
+    async def tell() -> None:
+        nonlocal told
+        above = workflow.info().parent
+        while above is not None:
+            await workflow.wait_condition(lambda: is_news(told, node))  # noqa: B023 - awaited here
+            told = node.interim
+            # It may have ended.
+            with contextlib.suppress(FailureError):
+                await workflow.get_external_workflow_handle(above.workflow_id).signal(INTERIM_SIGNAL, told)
+
+    teller = asyncio.create_task(tell())
+    try:
+        yield
+    finally:
+        teller.cancel()
+
+
+def is_news(told: Interim, node: Node) -> bool:
+    """Tell whether so much has changed at a node that the one above wants to hear of it."""
+    standing = node.standing
+    if not (standing.tell_every or standing.tell_counters):
+        return False
+    now = node.interim
+    return 0 < standing.tell_every <= now.failed - told.failed or any(
+        now.counters.get(name, 0.0) - told.counters.get(name, 0.0) >= step
+        for name, step in standing.tell_counters.items()
+    )
