@@ -70,8 +70,15 @@ class Tolerance:
     def _sample(self) -> int:
         return SAMPLE if self.sample is None else self.sample
 
-    def step(self, total: int) -> int:
-        """Return after how many further failures a part of a run of so many items speaks of them."""
+    def step(self, total: int, *, exact: bool) -> int:
+        """Return after how many further failures a part of a run speaks of them; 0 where there cannot be too many.
+
+        Args:
+            total: Items of the run.
+            exact: Whether it will not have more.
+        """
+        if self.count is None and (self.share >= 1 or (exact and total < (self.sample or 0))):
+            return 0
         return max(1, ceil(self.allowed(total) / TELLINGS))
 
 

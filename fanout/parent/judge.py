@@ -23,7 +23,8 @@ class Judge:
     Args:
         tolerance: What may fail.
         failed: Returns how many items have failed for good, as far as the root knows.
-        total: Returns how many items the run has; None while planning goes on.
+        total: Returns how many items the run has, as far as known.
+        planned: Returns whether that is exact.
         count: Counts what is settled by now.
     """
 
@@ -32,13 +33,20 @@ class Judge:
         tolerance: Tolerance,
         *,
         failed: Callable[[], int],
-        total: Callable[[], int | None],
+        total: Callable[[], int],
+        planned: Callable[[], bool],
         count: Callable[[], Awaitable[Totals]],
     ) -> None:
         self.tolerance = tolerance
         self._failed = failed
-        self._total = total
+        self._items = total
+        self._planned = planned
         self._count = count
+
+    @property
+    def tell_every(self) -> int:
+        """After how many further failures the root wants to hear of them; 0 for never."""
+        return self.tolerance.step(self._items(), exact=self._planned())
 
     async def exceeded(self) -> None:
         """Return once more items have failed than are tolerated."""
@@ -51,6 +59,9 @@ class Judge:
             if self.tolerance.is_exceeded(settled.failed, settled.done, self._total()):
                 return
             counted = max(settled.failed, self._failed())
+
+    def _total(self) -> int | None:
+        return self._items() if self._planned() else None
 
     def _is_suspect(self, counted: int) -> bool:
         failed, total = self._failed(), self._total()

@@ -162,7 +162,7 @@ class RunWorkflow:
             now=stance.now,
             draining=stance.draining,
             revoked=stance.failing or stance.enough,
-            tell_every=self._judge.tolerance.step(self._total) if self._judge else 0,
+            tell_every=self._judge.tell_every if self._judge else 0,
             tell_counters=judge.counter_steps(self._order.stop_when),
         )
 
@@ -172,7 +172,8 @@ class RunWorkflow:
         return judge.Judge(
             tolerance.of(options.tolerated_failures, options.tolerance_sample),
             failed=lambda: self._below.interim.failed if self._below else 0,
-            total=lambda: self._total if self._tiler.complete else None,
+            total=lambda: self._total,
+            planned=lambda: self._tiler.complete,
             count=self._count,
         )
 

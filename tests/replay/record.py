@@ -33,6 +33,7 @@ QUEUE = "replay"
 @fanout.processor
 async def recorded(number: int, *, hold: int = -1, slow: bool = False) -> int:
     """Fail every seventh item, hold those from `hold` on for ever, or let every tenth one take its time."""
+    fanout.count("items")
     if number % 7 == 3:
         raise fanout.ItemError("one of seven", retryable=False)
     if 0 <= hold <= number:
@@ -152,6 +153,26 @@ async def ordered_alone(client: Client, folder: Path) -> str:
     return await stopped(run)
 
 
+async def exceeded(client: Client, folder: Path) -> str:
+    """Stop a tree of groups for its failures."""
+    run = await fanout.start(
+        client, recorded, fanout.Range(400), id="exceeded", task_queue=QUEUE, params={"slow": True},
+        partition_size=40, max_children=5, batch_size=10, batch_concurrency=10, max_concurrency=20,
+        tolerated_failures="5%", tolerance_sample=10,
+    )  # fmt: skip
+    return await stopped(run)
+
+
+async def enough(client: Client, folder: Path) -> str:
+    """Stop a tree of groups for a counter."""
+    run = await fanout.start(
+        client, recorded, fanout.Range(400), id="enough", task_queue=QUEUE, params={"slow": True},
+        partition_size=40, max_children=5, batch_size=10, batch_concurrency=10, max_concurrency=20,
+        stop_when=fanout.CounterAbove("items", 100),
+    )  # fmt: skip
+    return await stopped(run)
+
+
 async def _goes_on(run: fanout.Run) -> bool:
     return (await run.events())[-1].kind == "resume"
 
@@ -204,6 +225,8 @@ KINDS = (
     canceled_alone,
     ordered,
     ordered_alone,
+    exceeded,
+    enough,
     failed,
     refused,
 )
