@@ -6,19 +6,21 @@ import os
 import secrets
 import uuid
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, TLSConfig
 
-from fanout import wire
+from fanout import searchattributes, wire
 from fanout.counting import check_condition
 from fanout.errors import NoServer, RunExists, RunNotFound, UsageError
 from fanout.models import CounterAbove, ItemResult, RunResult, Status
+from fanout.observability import details
 from fanout.options import check, from_environment
 from fanout.plugin import Plugin, store_of
 from fanout.processors import Processor, as_processor
@@ -143,24 +145,7 @@ async def start(
     own_queue = None if isinstance(wanted, str) else wanted.task_queue
     queue = task_queue or own_queue or default_task_queue()
     try:
-        handle = await client.start_workflow(
-            wire.RUN_WORKFLOW,
-            order,
-            id=run_id,
-            task_queue=queue,
-            result_type=RunResult,
-            id_reuse_policy=(
-                WorkflowIDReusePolicy.ALLOW_DUPLICATE
-                if if_exists == "new"
-                else WorkflowIDReusePolicy.REJECT_DUPLICATE
-            ),
-            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-            # Where a worker shares this client, it begins without a turn through the queue.
-            request_eager_start=True,
-            memo={wire.STORE_MEMO: store_url, wire.PROCESSOR_MEMO: name},
-            static_summary=f"{name} over {source_reader}",
-            static_details=f"Output: `{store_url}`",
-        )
+        handle = await _begin(client, order, run_id, queue, if_exists)
     except WorkflowAlreadyStartedError:
         await store.delete(*(found.path for found in await store.list(staged)))
         if if_exists == "attach":
@@ -169,6 +154,40 @@ async def start(
     except RPCError as error:
         raise refused(error, f"run {run_id!r} was not started") from None
     return Run(client, run_id, execution=handle.first_execution_run_id)
+
+
+async def _begin(
+    client: Client, order: wire.RunInput, run_id: str, queue: str, if_exists: IfExists
+) -> WorkflowHandle[Any, RunResult]:
+    """Start the root; with search attributes where the namespace has them."""
+    attributes = await searchattributes.registered(client)
+    while True:
+        try:
+            return await client.start_workflow(
+                wire.RUN_WORKFLOW,
+                replace(order, attributes=attributes),
+                id=run_id,
+                task_queue=queue,
+                result_type=RunResult,
+                id_reuse_policy=(
+                    WorkflowIDReusePolicy.ALLOW_DUPLICATE
+                    if if_exists == "new"
+                    else WorkflowIDReusePolicy.REJECT_DUPLICATE
+                ),
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                # Where a worker shares this client, it begins without a turn through the queue.
+                request_eager_start=True,
+                memo={wire.STORE_MEMO: order.store, wire.PROCESSOR_MEMO: order.processor},
+                search_attributes=searchattributes.at_start(attributes, order.processor),
+                static_summary=details.summary(f"{order.processor} over {details.of_source(order.source)}"),
+                static_details=details.of_start(run_id, order),
+            )
+        except RPCError as error:
+            if not (attributes and searchattributes.is_unknown(error)):
+                raise
+            # Removed since they were asked for.
+            searchattributes.forget(client)
+            attributes = []
 
 
 def get_run(client: Client, id: str) -> Run:
@@ -198,12 +217,14 @@ async def list_runs(
         task_queue: Only runs of this queue.
         limit: How many at most.
     """
-    query = f"WorkflowType = '{wire.RUN_WORKFLOW}'"
+    attributes = await searchattributes.registered(client)
+    conditions = [f"WorkflowType = '{wire.RUN_WORKFLOW}'"]
     if task_queue is not None:
-        quoted = task_queue.replace("'", "''")
-        query += f" AND TaskQueue = '{quoted}'"
+        conditions.append(f"TaskQueue = {searchattributes.quoted(task_queue)}")
+    # The server need not send the others; what it sends is looked at all the same.
+    conditions += searchattributes.conditions(attributes, status, processor)
     found: list[RunInfo] = []
-    async for execution in client.list_workflows(query):
+    async for execution in client.list_workflows(" AND ".join(conditions)):
         info = await read_info(execution)
         if status in (None, info.status) and processor in (None, info.processor):
             found.append(info)

@@ -30,6 +30,7 @@ from temporalio.service import RPCError
 
 from fanout.errors import NoServer, UsageError
 from fanout.ports import free_port, refuse_taken, to_connect
+from fanout.searchattributes import TYPES
 from fanout.temporal_cli import Cli, find_cli
 
 __all__ = ["Cli", "DevServer", "find_cli", "serve_forever", "start_dev_server"]
@@ -155,7 +156,7 @@ async def start_dev_server(
     ui_port: int | None = None,
     namespace: str = "default",
     log: Path | None = None,
-    search_attributes: Mapping[str, str] | None = None,
+    search_attributes: Mapping[str, str] | None = TYPES,
     dynamic_config: Mapping[str, object] | None = None,
     extra_arguments: Sequence[str] = (),
     die_with_parent: bool = True,
@@ -171,7 +172,8 @@ async def start_dev_server(
         ui_port: The port of Temporal Web; None takes a free one.
         namespace: A namespace to make, which `DevServer.namespace` names; `default` is always there.
         log: A file to add its output to; None uses a temporary one, which goes when the server stops.
-        search_attributes: Search attributes to register: name to type (`Keyword`, `Int`, `Datetime`, …).
+        search_attributes: Search attributes to register: name to type (`Keyword`, `Int`, `Datetime`, …). Default: those
+            by which runs of fanout are found.
         dynamic_config: Settings of the server, by name, over those of `RUNS_SMOOTHLY`. A run needs none.
         extra_arguments: Further arguments for `temporal server start-dev`.
         die_with_parent: On Linux, whether the server is killed when this process dies, or when the thread

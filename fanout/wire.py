@@ -92,6 +92,7 @@ class RunInput:
         environment: Options said by the caller's environment: they yield to the processor's own.
         previous: URL of the output that this run continues.
         stop_when: What ends the run early.
+        attributes: Search attributes that the root may set: the namespace has them.
     """
 
     nonce: str
@@ -103,6 +104,7 @@ class RunInput:
     environment: dict[str, Any] = field(default_factory=dict)
     previous: str | None = None
     stop_when: CounterAbove | None = None
+    attributes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -229,13 +231,14 @@ class BranchInput:
 
 @dataclass(frozen=True)
 class BranchOutput:
-    """What came of a branch, as it folds up the tree."""
+    """What came of a branch, as it folds up the tree; `samples` are a handful of failures, as text."""
 
     items: int
     totals: Totals
     not_run: int = 0
     partitions: int = 0
     slowest: list[PartitionTime] = field(default_factory=list)
+    samples: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from fanout.children.share import Share
     from fanout.children.work import Portion, Work
     from fanout.models import PartitionTime, Totals, cut
+    from fanout.observability import details
     from fanout.options import Options
     from fanout.storage.layout import batch_key, planned
     from fanout.wire import (
@@ -81,6 +82,7 @@ class Partition:
         self._full = False
         self._endless = endless
         self._not_run = 0
+        self._committed: datetime | None = None
 
     async def run(self) -> BranchOutput | None:
         """Run the range until it is published, or until the history is long enough.
@@ -93,6 +95,7 @@ class Partition:
             return None
         self._not_run = self._work.count
         await self._publish()
+        self.show()
         return self.output()
 
     def output(self) -> BranchOutput:
@@ -104,6 +107,7 @@ class Partition:
             not_run=self._not_run,
             partitions=1,
             slowest=[PartitionTime(self._number, self._branch.count, seconds)],
+            samples=self._samples,
         )
 
     def progress(self) -> NodeProgress:
@@ -133,6 +137,7 @@ class Partition:
         for slot in self._share.revoke(0 if self._cuts_off or standing.revoked else self._share.limit):
             if slot in self._in_flight:
                 self._in_flight[slot].cancel()
+        self.show()
 
     @property
     def totals(self) -> Totals:
@@ -171,6 +176,7 @@ class Partition:
                     running.append(asyncio.create_task(batch))
                 if not running and self._over():
                     return False
+                self.show()
                 await workflow.wait_condition(lambda: self._may_go_on(running))
                 for task in running:
                     if task.done():
@@ -300,7 +306,7 @@ class Partition:
         self._totals += output.totals
         self._samples = (self._samples + output.samples)[:MAX_SAMPLES]
         self._work.put_back(output.more, output.rests)
-        workflow.set_current_details(self._details())
+        self._committed = workflow.now()
         done = output.totals.done
         # A batch of a few rounds spends most of its time on the last of its items, and says little of the others.
         if done and (done >= MANY_ROUNDS * concurrency or not self._pace):
@@ -321,20 +327,26 @@ class Partition:
 
     # ---- the ends
 
-    def _details(self) -> str:
-        """Return the partition's state as markdown, for Temporal Web."""
-        lines = [
-            f"**{self._totals.done:,}** of {self._branch.count:,} items done",
-            f"- succeeded: {self._totals.succeeded:,}",
-            f"- failed: {self._totals.failed:,}",
-            f"- batches in flight: {self._share.in_flight:,}, of about {self._size:,} items",
-        ]
-        if waiting := self._work.waiting_count:
-            lines.append(f"- waiting for a retry: {waiting:,}")
-        if self._standing.paused or self._standing.draining:
-            lines.append("- paused" if self._standing.paused else "- draining")
-        lines += [f"  - `{sample}`" for sample in self._samples]
-        return "\n".join(lines)
+    def show(self, ended: str = "") -> None:
+        """Say in Temporal Web how far the range is; this costs no history.
+
+        Args:
+            ended: How the run ended whose only partition this is.
+        """
+        workflow.set_current_details(
+            details.of_partition(
+                workflow.info(),
+                self._branch,
+                self._totals,
+                self._standing,
+                batches=self._share.in_flight,
+                in_flight=self._share.spent,
+                waiting=self._work.waiting_count,
+                samples=self._samples,
+                committed=self._committed,
+                ended=ended,
+            )
+        )
 
     def carried_over(self) -> BranchInput:
         """Return what the range continues as new with."""

@@ -20,7 +20,8 @@ from temporalio.exceptions import (
 from temporalio.workflow import ChildWorkflowHandle
 
 from fanout import quick, topology, wire
-from fanout.models import PartitionTime, Totals, plain
+from fanout.models import PartitionTime, Totals
+from fanout.observability import details
 from fanout.parent.tiler import Span
 from fanout.topology import Shape
 from fanout.wire import BranchInput, BranchOutput, Interim, NodeProgress, RunRef, Standing
@@ -29,6 +30,7 @@ EVERYTHING = 2**62
 """More items than any source has."""
 
 SLOWEST = 5
+MOST_FAILING = 5
 MAX_SAMPLES = 5
 
 NextSpan = Callable[[int], Awaitable[Span | None]]
@@ -43,11 +45,13 @@ class _Slot:
         share: Items that may be in flight below its child.
         told: What the child goes by, as far as it was told.
         heard: What its child has said of itself.
+        child: The child in words, with a link to it.
     """
 
     share: int
     told: Standing | None = None
     heard: Interim | None = None
+    child: str = ""
 
 
 class Branch:
@@ -62,12 +66,15 @@ class Branch:
 
     Attributes:
         run_ref: What children need to know of the run.
+        total: Items below the node; `exact` tells whether that is certain.
         totals: Of the children that have ended.
         live: The slots of the live children, the one begun last at the end.
     """
 
     def __init__(self, run: RunRef, shape: Shape, *, level: int, items: int, standing: Standing) -> None:
         self.run_ref = run
+        self.total = items
+        self.exact = True
         self.totals = Totals()
         self.live: dict[str, _Slot] = {}
         self._shape = shape
@@ -87,6 +94,8 @@ class Branch:
         self._not_run = 0
         self._items = 0
         self._slowest: list[PartitionTime] = []
+        self._samples: list[str] = []
+        self._failing: list[tuple[int, str]] = []
 
     async def run(self, next_span: NextSpan) -> BranchOutput:
         """Run children until there is no span left, or no more are to begin.
@@ -100,6 +109,7 @@ class Branch:
         self._next_span = next_span
         self._tasks = [asyncio.create_task(self._run_slot(slot, next_span)) for slot in self._slots]
         teller = asyncio.create_task(self._keep_told())
+        self.show()
         try:
             while self._tasks:
                 await workflow.wait_condition(lambda: any(task.done() for task in self._tasks))
@@ -128,6 +138,7 @@ class Branch:
         for slot, share in zip(self._slots, shares, strict=True):
             slot.share = share
         self._news = True
+        self.show()
 
     def hear(self, said: Interim) -> None:
         """Take note of what a child says of itself; of one that has ended, its output says it."""
@@ -158,21 +169,50 @@ class Branch:
 
     def output(self) -> BranchOutput:
         """Return what came of the children so far."""
-        return BranchOutput(self._items, self.totals, self._not_run, self._partitions, self._slowest)
+        return BranchOutput(
+            self._items, self.totals, self._not_run, self._partitions, self._slowest, self._samples
+        )
 
     def progress(self, total: int, planned: bool) -> NodeProgress:
         """Return the settled numbers of this node."""
         return NodeProgress(total=total, planned=planned, totals=self.totals, children=sorted(self.live))
 
-    def _details(self) -> str:
-        """Return the node's state as markdown, for Temporal Web."""
+    def show(self, ended: str = "") -> None:
+        """Say in Temporal Web how far the node is; this costs no history.
+
+        Args:
+            ended: How the run ended.
+        """
+        workflow.set_current_details(self._details(ended))
+
+    def _details(self, ended: str) -> str:
+        info, totals, live = workflow.info(), self.totals, len(self.live)
+        above = details.above(info, self.run_ref.run_id)
+        noun = "partition" if self._level == 0 else "group"
         lines = [
-            f"**{self.totals.done:,}** items done, in {self._partitions:,} partitions that have ended",
-            f"- succeeded: {self.totals.succeeded:,}",
-            f"- failed: {self.totals.failed:,}",
+            f"succeeded: {totals.succeeded:,}",
+            f"failed: {totals.failed:,}",
+            f"counted as {noun}s end: {details.counted(self._partitions, 'partition', 'partitions')} so far",
         ]
-        lines += [f"  - `{name}`: {count:,}" for name, count in plain(self.totals.error_types).items()]
-        return "\n".join(lines)
+        if not ended:
+            lines.append(f"at most {self._standing.concurrency:,} items in flight")
+        if not above:
+            lines.append(f"output: {details.code(self.run_ref.output, 300)}")
+        ids = [wire.partition_id(self.run_ref.run_id, one.partition) for one in self._slowest]
+        slowest = [
+            f"{details.link(details.name(id), info.namespace, id)}: {one.items:,} items in {one.seconds:,.1f} s"
+            for id, one in zip(ids, self._slowest, strict=True)
+        ]
+        return details.paragraphs(
+            above and f"part {above}",
+            ended or details.stance(self._standing),
+            details.done(totals.done, self.total, exact=self.exact),
+            details.listed("", lines, len(lines)),
+            details.listed(f"Live {noun}s", (self.live[child].child for child in sorted(self.live)), live),
+            details.failures(totals, self._samples),
+            details.listed("Most failures", (said for _, said in self._failing), len(self._failing)),
+            details.listed("Slowest", slowest, len(slowest)),
+        )
 
     # ---- slots
 
@@ -231,6 +271,9 @@ class Branch:
         self._items += span.count
         noun = "partition" if level == 0 else "group"
         slot.told = self._say(slot)
+        words = details.items(span.start, span.count)
+        link = details.link(details.name(child_id), workflow.info().namespace, child_id)
+        slot.child = f"{link}: {words}"
         try:
             starting: Coroutine[Any, Any, ChildWorkflowHandle[Any, Any]] = workflow.start_child_workflow(
                 kind,
@@ -247,12 +290,13 @@ class Branch:
                 # The children of a root that was reset run on, or still end: they make way for those planned anew.
                 id_reuse_policy=WorkflowIDReusePolicy.TERMINATE_IF_RUNNING,
                 result_type=BranchOutput,
-                static_summary=f"{noun} {number:,}: items {span.start:,}–{span.end - 1:,}",
+                static_summary=f"{noun} {number:,}: {words}",
                 static_details=f"{span.count:,} items of run `{self.run_ref.run_id}`, "
-                f"at most {slot.share:,} in flight",
+                f"at most {slot.share:,} in flight when it began",
             )
             child = await quick.begin(starting)
             self.live[child_id] = slot
+            self.show()
             # Whatever came meanwhile it has not heard.
             self._news = self._news or self._is_stale(slot)
             output: BranchOutput = await quick.outcome(child)
@@ -263,7 +307,7 @@ class Branch:
         finally:
             self.live.pop(child_id, None)
             slot.heard = None
-        self._add(output)
+        self._add(output, link)
 
     def _say(self, slot: _Slot) -> Standing:
         """Return what the child of a slot is to go by."""
@@ -299,12 +343,16 @@ class Branch:
             return wire.PARTITION_WORKFLOW, wire.partition_id(run.run_id, number), number
         return wire.GROUP_WORKFLOW, wire.group_id(run.run_id, level, number), number
 
-    def _add(self, output: BranchOutput) -> None:
+    def _add(self, output: BranchOutput, link: str) -> None:
         self.totals += output.totals
         self._not_run += output.not_run
         self._partitions += output.partitions
         self._slowest = sorted(self._slowest + output.slowest, key=lambda p: -p.seconds)[:SLOWEST]
-        workflow.set_current_details(self._details())
+        self._samples = (self._samples + output.samples)[:MAX_SAMPLES]
+        if failed := output.totals.failed:
+            said = f"{link}: {failed:,} of {output.items:,} items failed"
+            self._failing = sorted([*self._failing, (failed, said)], reverse=True)[:MOST_FAILING]
+        self.show()
 
 
 def as_failure(error: BaseException) -> BaseException:

@@ -53,6 +53,7 @@ class GroupWorkflow:
             not_run=output.not_run + left,
             partitions=output.partitions,
             slowest=output.slowest,
+            samples=output.samples,
         )
 
     @workflow.query(name=wire.PROGRESS_QUERY)

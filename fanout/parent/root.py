@@ -12,10 +12,11 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
-    from fanout import orders, quick, tolerance, topology, wire
+    from fanout import orders, quick, searchattributes, tolerance, topology, wire
     from fanout.children.partition import Partition
     from fanout.errors import FanoutError
     from fanout.models import RunResult, Status, Totals
+    from fanout.observability import details
     from fanout.options import Options
     from fanout.parent import judge
     from fanout.parent.branch import Branch, as_failure
@@ -70,6 +71,7 @@ class RunWorkflow:
             ApplicationError: The run failed; its type is `RunFailed`, and its details hold the `RunResult`.
         """
         began = workflow.info().workflow_start_time.timestamp()
+        workflow.set_current_details("Planning: the source is read")
         try:
             result = self._result(await self._run_tree(), began)
             stands: RunResult | None = await quick.to_the_end(self._finalize(result))
@@ -77,12 +79,14 @@ class RunWorkflow:
             result = stands if stands is not None else result
         except (ActivityError, ApplicationError, asyncio.CancelledError) as error:
             if is_cancelled_exception(error):
+                self._mark(Status.CANCELED)
                 raise
             failure = as_failure(error)
             result = replace(self._result(self._so_far(), began), status=Status.FAILED)
-            raise ApplicationError(
-                str(getattr(failure, "message", failure)), result, type=wire.RUN_FAILED, non_retryable=True
-            ) from None
+            message = str(getattr(failure, "message", failure))
+            self._show_end(f"**{Status.FAILED}**: {details.code(message, 1_000)}")
+            self._mark(Status.FAILED, result.failed)
+            raise ApplicationError(message, result, type=wire.RUN_FAILED, non_retryable=True) from None
         # A list of runs says how they ended without asking each for its result.
         workflow.upsert_memo(
             {
@@ -91,6 +95,8 @@ class RunWorkflow:
                 wire.FAILED_MEMO: result.failed,
             }
         )
+        self._mark(result.status, result.failed)
+        self._show_end(f"**{result.status}**, after {result.seconds:,.1f} s")
         if result.status is Status.CANCELED:
             raise asyncio.CancelledError
         if result.status is Status.FAILED_TOLERANCE_EXCEEDED:
@@ -150,6 +156,7 @@ class RunWorkflow:
         self._version += 1
         # Whoever lists runs asks no workflow.
         workflow.upsert_memo({wire.STATUS_MEMO: stance.status.value})
+        self._mark(stance.status)
         if self._below is not None:
             self._below.obey(self._standing())
 
@@ -230,6 +237,7 @@ class RunWorkflow:
             if topology.runs_alone(shape, self._total, options):
                 return await self._run_alone(run)
             self._below = Branch(run, shape, level=shape.levels, items=self._total, standing=self._standing())
+            self._below.exact = self._tiler.complete
             beside.append(asyncio.create_task(self._plan_ahead()))
             return await self._below.run(self._next_span)
         finally:
@@ -272,6 +280,8 @@ class RunWorkflow:
         self._total = output.scan.total
         self._tiler.add(output.scan.page)
         self._tiler.complete = self._cursor is None
+        if isinstance(self._below, Branch):
+            self._below.total, self._below.exact = self._total, self._tiler.complete
         return output
 
     async def _plan_ahead(self) -> None:
@@ -297,6 +307,17 @@ class RunWorkflow:
         return span
 
     # ---- the ends
+
+    def _mark(self, status: Status, failed: int | None = None) -> None:
+        """Let lists find the run by its status, where the namespace has search attributes for it."""
+        if updates := searchattributes.updates(self._order.attributes, status, failed):
+            workflow.upsert_search_attributes(updates)
+
+    def _show_end(self, words: str) -> None:
+        if self._below is None:
+            workflow.set_current_details(words)
+        else:
+            self._below.show(words)
 
     def _so_far(self) -> BranchOutput:
         if self._below is None:

@@ -30,6 +30,8 @@ PATCH = 2
 """A marker, and the search attribute that goes with it: once in a workflow that hands shares on."""
 
 MEMO = 1
+MARK = 1
+"""Search attributes, where the namespace has them."""
 
 
 def of_partition(batches: int, executions: int, *, small: bool) -> int:
@@ -50,7 +52,7 @@ def of_root_alone(batches: int, *, inline: bool) -> int:
         batches: How many.
         inline: Whether planning reads nothing.
     """
-    return of_partition(batches, 1, small=True) + _control(inline) + _control(True) + MEMO
+    return of_partition(batches, 1, small=True) + _control(inline) + _control(True) + MEMO + MARK
 
 
 def of_root(children: int, pages: int, *, inline: bool, small: bool) -> int:
@@ -62,7 +64,7 @@ def of_root(children: int, pages: int, *, inline: bool, small: bool) -> int:
         inline: Whether planning reads nothing.
         small: Whether the run is finished within a local activity.
     """
-    return of_group(children) + pages * _control(inline) + _control(small) + MEMO
+    return of_group(children) + pages * _control(inline) + _control(small) + MEMO + MARK
 
 
 def of_group(children: int) -> int:

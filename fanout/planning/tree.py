@@ -77,13 +77,16 @@ class Tree:
 
     @property
     def actions(self) -> int:
-        """Actions that Temporal Cloud bills: starts, children (two each), activities, signals and heartbeats."""
+        """Actions that Temporal Cloud bills: starts, children (two each), activities, signals and heartbeats.
+
+        And one for search attributes at the end, which a namespace without them saves.
+        """
         children = self.workflows - 1
         # Markers of one workflow task are one action, also those of a patch.
         patches = sum(level.count for level in self.levels if level.kind in ("root", "group"))
         markers = self.local_activities + (patches if self.signals else 0)
         started = 1 + 2 * children + self.continued
-        return started + self.activities + markers + self.signals + self.heartbeats
+        return started + events.MARK + self.activities + markers + self.signals + self.heartbeats
 
 
 @dataclass(frozen=True)
