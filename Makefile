@@ -12,7 +12,7 @@ SEED   ?= 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test faults check lint types docs format bench bench-full peers clean
+.PHONY: help setup demo test faults check lint types docs format bench bench-full peers screenshots chromium clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt tools/setup.sh tools/debian.sh
 demo: $(STAMP) ## Fan out over the 336,776 flights of 2013, on a dev server of its own
 	$(BIN)/python -m examples.flights.demo
 
-test: $(STAMP) $(TOXIPROXY) ## Run all tests on a real Temporal server, with coverage and its gate
+test: $(STAMP) $(TOXIPROXY) chromium ## Run all tests on a real Temporal server, with coverage and its gate
 	@sh tools/test.sh $(BIN)/python $(ARGS)
 
 faults: $(STAMP) $(TOXIPROXY) ## Disturb long runs on purpose: `make faults SEED=7 ARGS="-k server"`
@@ -34,6 +34,13 @@ faults: $(STAMP) $(TOXIPROXY) ## Disturb long runs on purpose: `make faults SEED
 
 $(TOXIPROXY): tools/toxiproxy.sh | $(STAMP)
 	@PYTHON="$(BIN)/python" sh tools/toxiproxy.sh $@
+
+# Looked for each time: it is the system's, not ours.
+chromium:
+	@sh tools/chromium.sh
+
+screenshots: $(STAMP) chromium ## Take the documentation's pictures of Temporal Web anew
+	$(BIN)/python -m tools.screenshots
 
 check: lint types docs ## Lint, formatting, strict types, documentation
 

@@ -40,7 +40,7 @@ def summary(text: str) -> str:
 
 def code(text: str, longest: int = 160) -> str:
     """Return any text as a piece of code, which no part of it can end."""
-    line = " ".join(text.replace("`", "'").split())
+    line = " ".join(text.replace("`", "'").split()) or "–"
     return f"`{line if len(line) <= longest else line[: longest - 1] + '…'}`"
 
 
@@ -142,7 +142,9 @@ def of_start(run_id: str, order: RunInput) -> str:
     """Return what is known of a run when it is started, and how to ask for more."""
     source = order.source
     # Items that travel with the order are not repeated here.
-    said = {name: value for name, value in source.args.items() if name != "values" and value is not None}
+    said = {
+        name: value for name, value in source.args.items() if name != "values" and value not in (None, [], "")
+    }
     lines = [
         f"processor: {code(order.processor)}",
         f"source: {code(f'{source.kind} {json.dumps(said)}', 600)}",
