@@ -189,12 +189,12 @@ class Branch:
         info, totals, live = workflow.info(), self.totals, len(self.live)
         above = details.above(info, self.run_ref.run_id)
         noun = "partition" if self._level == 0 else "group"
-        lines = [
-            f"succeeded: {totals.succeeded:,}",
-            f"failed: {totals.failed:,}",
-            f"counted as {noun}s end: {details.counted(self._partitions, 'partition', 'partitions')} so far",
-        ]
-        if not ended:
+        partitions = details.counted(self._partitions, "partition", "partitions")
+        lines = [f"succeeded: {totals.succeeded:,}", f"failed: {totals.failed:,}"]
+        if ended:
+            lines.append(f"in {partitions}")
+        else:
+            lines.append(f"counted as {noun}s end: {partitions} so far")
             lines.append(f"at most {self._standing.concurrency:,} items in flight")
         if not above:
             lines.append(f"output: {details.code(self.run_ref.output, 300)}")
