@@ -333,19 +333,12 @@ class Partition:
         Args:
             ended: How the run ended whose only partition this is.
         """
+        batches, waiting = self._share.in_flight, self._work.waiting_count
+        window = details.Window(
+            self._standing, self._totals, batches, self._share.spent, waiting, self._samples
+        )
         workflow.set_current_details(
-            details.of_partition(
-                workflow.info(),
-                self._branch,
-                self._totals,
-                self._standing,
-                batches=self._share.in_flight,
-                in_flight=self._share.spent,
-                waiting=self._work.waiting_count,
-                samples=self._samples,
-                committed=self._committed,
-                ended=ended,
-            )
+            details.of_partition(workflow.info(), self._branch, window, self._committed, ended)
         )
 
     def carried_over(self) -> BranchInput:

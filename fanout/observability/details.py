@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from urllib.parse import quote, unquote
@@ -97,10 +98,12 @@ def items(start: int, count: int) -> str:
     return f"items {start:,}–{start + count - 1:,}"
 
 
-def failures(totals: Totals, samples: Sequence[str]) -> str:
-    """Return failures by error type, the most frequent first, and some examples."""
+def outcomes(totals: Totals, samples: Sequence[str]) -> str:
+    """Return what was counted; failures by error type, the most frequent first; and some examples."""
+    counters = [f"{code(name)}: {value:,.10g}" for name, value in sorted(totals.counters.items())]
     by_type = plain(totals.error_types)
     return paragraphs(
+        listed("Counted", counters, len(counters)),
         listed(
             "Failures by type",
             (f"{code(name, 80)}: {count:,}" for name, count in islice(by_type.items(), MOST_TYPES)),
@@ -161,43 +164,50 @@ def of_start(run_id: str, order: RunInput) -> str:
     return paragraphs(listed("", lines, len(lines)), f"In a terminal: {', '.join(map(code, commands))}")
 
 
+@dataclass(frozen=True)
+class Window:
+    """Where a partition stands.
+
+    Attributes:
+        standing: What it goes by.
+        totals: Of its commits.
+        batches: Batches in flight.
+        in_flight: Items in flight at most.
+        waiting: Items that wait for a retry.
+        samples: Some failures, as text.
+    """
+
+    standing: Standing
+    totals: Totals
+    batches: int
+    in_flight: int
+    waiting: int
+    samples: Sequence[str]
+
+
 def of_partition(
-    info: Info,
-    branch: BranchInput,
-    totals: Totals,
-    standing: Standing,
-    *,
-    batches: int,
-    in_flight: int,
-    waiting: int,
-    samples: Sequence[str],
-    committed: datetime | None,
-    ended: str,
+    info: Info, branch: BranchInput, window: Window, committed: datetime | None, ended: str
 ) -> str:
     """Return how far a partition is, also of one inside the root.
 
     Args:
         info: Of its workflow.
         branch: Its range.
-        totals: Of its commits.
-        standing: What it goes by.
-        batches: Batches in flight.
-        in_flight: Items in flight at most.
-        waiting: Items that wait for a retry.
-        samples: Some failures, as text.
+        window: Where it stands.
         committed: When its last commit came; None before.
         ended: How the run ended whose only partition this is.
     """
+    totals, standing = window.totals, window.standing
     up = above(info, branch.run.run_id)
     span = items(branch.start, branch.count)
     lines = [f"succeeded: {totals.succeeded:,}", f"failed: {totals.failed:,}"]
-    if batches:
+    if window.batches:
         lines.append(
-            f"in flight: {in_flight:,} items in {counted(batches, 'batch', 'batches')}, "
+            f"in flight: {window.in_flight:,} items in {counted(window.batches, 'batch', 'batches')}, "
             f"of {standing.concurrency:,} items that may be"
         )
-    if waiting:
-        lines.append(f"waiting for a retry: {waiting:,}")
+    if window.waiting:
+        lines.append(f"waiting for a retry: {window.waiting:,}")
     if committed is not None:
         lines.append(f"last commit: {at(committed)}")
     if not up:
@@ -207,7 +217,7 @@ def of_partition(
         ended or stance(standing),
         done(totals.done, branch.count),
         listed("", lines, len(lines)),
-        failures(totals, samples),
+        outcomes(totals, window.samples),
     )
 
 

@@ -209,7 +209,7 @@ class Branch:
             details.done(totals.done, self.total, exact=self.exact),
             details.listed("", lines, len(lines)),
             details.listed(f"Live {noun}s", (self.live[child].child for child in sorted(self.live)), live),
-            details.failures(totals, self._samples),
+            details.outcomes(totals, self._samples),
             details.listed("Most failures", (said for _, said in self._failing), len(self._failing)),
             details.listed("Slowest", slowest, len(slowest)),
         )

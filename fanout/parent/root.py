@@ -96,7 +96,8 @@ class RunWorkflow:
             }
         )
         self._mark(result.status, result.failed)
-        self._show_end(f"**{result.status}**, after {result.seconds:,.1f} s")
+        why = f": {details.code(result.reason, 1_000)}" if result.reason else ""
+        self._show_end(f"**{result.status}**, after {result.seconds:,.1f} s{why}")
         if result.status is Status.CANCELED:
             raise asyncio.CancelledError
         if result.status is Status.FAILED_TOLERANCE_EXCEEDED:

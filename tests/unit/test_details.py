@@ -69,9 +69,14 @@ def test_only_all_items_are_a_hundred_percent() -> None:
 
 def test_failures_of_many_types_and_long_messages_fit_into_an_address() -> None:
     totals = Totals(0, 10**9, {f"{'Error' * 30}{n}": 10**8 + n for n in range(Totals.MAX_ERROR_TYPES)})
-    shown = details.failures(totals, ["é<$`" * 100] * 5)
+    shown = details.outcomes(totals, ["é<$`" * 100] * 5)
     assert f"and {Totals.MAX_ERROR_TYPES - details.MOST_TYPES} more" in shown
     assert len(quote(shown)) < 6_000
+
+
+def test_counters_are_shown_with_their_sums() -> None:
+    shown = details.outcomes(Totals(2, 0, counters={"usd": 1234567.25, "tokens": 7.0}), [])
+    assert shown == "**Counted**\n\n- `tokens`: 7\n- `usd`: 1,234,567.25"
 
 
 def test_sources_are_named_in_a_few_words() -> None:
