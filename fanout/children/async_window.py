@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
 from typing import Any, cast
 
@@ -22,12 +23,17 @@ CANCEL_AGAIN = 2.0
 END_OF_ALL = (KeyboardInterrupt, GeneratorExit)
 """What says nothing of the item: the process is interrupted, or its event loop closed."""
 
-YIELD_CHECK = 64
-"""Items between two looks at the clock: a power of two."""
+YIELD_MASK = 63
+"""Slow items between two looks whether others wait for the event loop, less one: their number is a power of two."""
+
+QUICK_MASK = 255
+"""Quick items between two looks at the clock, likewise."""
 
 
 class _Slot:
-    __slots__ = ("book", "counted", "expired", "listed", "position", "since", "task", "timed", "waiting")
+    __slots__ = (
+        "book", "counted", "expired", "listed", "position", "since", "task", "timed", "waited", "waiting",
+    )  # fmt: skip
 
     abandoned = False
     """Whoever runs in it is waited for."""
@@ -40,6 +46,7 @@ class _Slot:
         self.since = 0.0
         self.expired = False
         self.waiting = False
+        self.waited = 0.0
         self.task: asyncio.Task[None] | None = None
 
     @property
@@ -136,8 +143,8 @@ class AsyncWindow(SlotWindow):
         current_slot.set(slot)
         book, call, validate, dump = self.book, self._call, self.book.validate, self.book.dump
         values, outputs, loop = book.values, book.outputs, self._loop
-        began = turn = loop.time()
-        seen = 0
+        began = turn = last = loop.time()
+        seen = noted = mask = 0
         for position in source:
             try:
                 item = validate(values[position])
@@ -168,9 +175,13 @@ class AsyncWindow(SlotWindow):
                     except PydanticSerializationError as error:
                         self._failed(position, unserializable(output, error))
             seen += 1
-            if not seen & (YIELD_CHECK - 1) and loop.time() - turn > TURN:
-                await self._breathe(slot)
-                turn = loop.time()
+            if not seen & mask:
+                now = loop.time()
+                slow = self.took.add_some(now - last - slot.waited, seen - noted)
+                last, noted, mask, slot.waited = now, seen, 0 if slow else QUICK_MASK, 0.0
+                if not seen & YIELD_MASK and now - turn > TURN:
+                    await self._breathe(slot)
+                    last = turn = loop.time()
         self._note_duration(slot, began, seen)
 
     async def _take_lists(self, slot: _Slot, source: Iterator[int]) -> None:
@@ -180,7 +191,8 @@ class AsyncWindow(SlotWindow):
         current_slot.set(slot)
         book = self.book
         size = self._list_size or 1
-        began, seen = self._loop.time(), 0
+        began = last = self._loop.time()
+        seen = 0
         while True:
             positions, items = take_list(book, source, size)
             if not positions:
@@ -203,9 +215,12 @@ class AsyncWindow(SlotWindow):
                 if self._halted:
                     return
                 outcome = self._failure(slot, error)
+            now = self._loop.time()
+            self.took.add(now - last - slot.waited, len(positions))
             settle_list(book, positions, outcome, self._failed, self._weigh)
             slot.position = -1
             await self._breathe(slot)
+            last, slot.waited = self._loop.time(), 0.0
 
     def _note_duration(self, slot: _Slot, began: float, attempts: int) -> None:
         """Note what the attempts in a slot took, one after the other."""
@@ -240,10 +255,12 @@ def untimed() -> Iterator[None]:
     """Within a call: the item's timeout begins anew after the block."""
     slot = cast(_Slot, current_slot.get())
     slot.waiting = True
+    began = time.monotonic()
     try:
         yield
     finally:
         slot.waiting, slot.since = False, 0.0
+        slot.waited += time.monotonic() - began
 
 
 def take_list(book: Book, source: Iterator[int], size: int) -> tuple[list[int], list[Any]]:

@@ -7,7 +7,7 @@ import contextvars
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from structlog.contextvars import bound_contextvars
@@ -35,7 +35,7 @@ from fanout.readers.registry import from_source
 from fanout.storage import commits, rests
 from fanout.storage.layout import commit_path, partition_of
 from fanout.storage.markers import load_run
-from fanout.storage.records import Commit, RunRecord
+from fanout.storage.records import Commit, Effort, RunRecord
 from fanout.storage.rests import Items
 from fanout.storage.stores import Store, open_store
 from fanout.wire import BatchInput, BatchOutput, batch_activity, control_queue
@@ -150,6 +150,7 @@ class BatchActivity:
             async with self._bench.budget.reading(plan.size):
                 book = self._book(job, plan.items, await loader.read(plan))
                 window = self._window(job, book, await _context(job.processor))
+                job.execution.measure = lambda: _effort(window, book, job.life)
                 with self._bench.budget.holding(window, most), self._bench.watchdog.watching(heartbeat):
                     with job.metrics.watching(window):
                         await run_window(window, job.execution, job.life, aside, last=job.batch.last)
@@ -216,6 +217,10 @@ def _record_commit(metrics: BatchMetrics, execution: Execution, commit: Commit) 
             failed=commit.failed,
             counters=commit.counters,
         )
+
+
+def _effort(window: Window, book: Book, life: Life) -> Effort:
+    return replace(window.effort(), retries=book.retries, repeated=life.repeated)
 
 
 async def _items_of(batch: BatchInput, store: Store) -> list[Items]:

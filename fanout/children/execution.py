@@ -16,7 +16,7 @@ from fanout.errors import StoreUnavailable
 from fanout.models import MAX_COUNTERS, RestRef, summed
 from fanout.storage import checkpoints, commits, layout, rests
 from fanout.storage.layout import Kind
-from fanout.storage.records import Commit, DataObject
+from fanout.storage.records import Commit, DataObject, Effort
 from fanout.storage.rests import Items
 from fanout.storage.stores import Store
 from fanout.wire import BatchInput, BatchOutput
@@ -54,6 +54,7 @@ class Execution:
     Attributes:
         won: Whether the commit that decides the key is this execution's.
         commit_seconds: What it took to write it, and the last rows.
+        measure: Returns what its items took so far.
     """
 
     def __init__(
@@ -72,6 +73,8 @@ class Execution:
         self._before = 0.0
         self.won = False
         self.commit_seconds = 0.0
+        self.measure: Callable[[], Effort] = Effort
+        self._effort = Effort()
         self._lock = asyncio.Lock()
         self._own: list[DataObject] = []
         self._checkpoints = 0
@@ -105,7 +108,7 @@ class Execution:
         if found is None:
             return self._items
         mine = self._done
-        self._before = found.seconds
+        self._before, self._effort = found.seconds, found.effort
         self._done = replace(found, token=mine.token, worker=mine.worker, version=mine.version)
         fresh = [Items(start, count) for start, count in found.more]
         runs = [Items(run[0], run[1], run[2], rest.due) for rest in found.rests for run in rest.runs]
@@ -127,10 +130,11 @@ class Execution:
         async with self._lock:
             with guard:
                 rows, left = book.take_rows(), sorted([*book.remaining(), *aside])
+                effort = self.measure()
             if not rows.results and not rows.failures:
                 return None
             await self._write(rows)
-            record = self._record(left)
+            record = self._record(left, effort)
             number, self._checkpoints = self._checkpoints, self._checkpoints + 1
             return await self._patiently(lambda: checkpoints.save(self._store, record, number))
 
@@ -149,7 +153,7 @@ class Execution:
     # ---- private
 
     async def _decide(self, left: Sequence[Items], began: float) -> Commit:
-        record = self._record(left)
+        record = self._record(left, self.measure())
         standing, self.won = await self._patiently(lambda: commits.create(self._store, record))
         self.commit_seconds = time.monotonic() - began
         if not self.won:
@@ -213,12 +217,19 @@ class Execution:
         with contextlib.suppress(StoreUnavailable):
             await act()
 
-    def _record(self, left: Sequence[Items]) -> Commit:
-        """Return what is to be said of the batch now, where so much of it is left."""
+    def _record(self, left: Sequence[Items], effort: Effort) -> Commit:
+        """Return what is to be said of the batch now, where so much of it is left and this much was spent."""
         now = time.time()
         more, handed_back = rests.divide(left, now)
         seconds = round(self._before + self.seconds, 6)
-        return replace(self._done, more=more, rests=handed_back, seconds=seconds, written=now)
+        return replace(
+            self._done,
+            more=more,
+            rests=handed_back,
+            seconds=seconds,
+            written=now,
+            effort=self._effort + effort,
+        )
 
 
 def output(commit: Commit, samples: list[str]) -> BatchOutput:

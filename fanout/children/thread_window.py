@@ -116,6 +116,7 @@ class ThreadWindow(SlotWindow):
                     f"the item took longer than its timeout of {self.book.options.timeout:g} s"
                 )
                 settle_list(self.book, slot.positions, error, self._failed, self._weigh)
+                self.took.add(self.book.options.timeout or 0.0, len(slot.positions))
             if self.stopping:
                 # Where threads hang, one may wait for ever to begin.
                 for slot in [s for s in self._slots if not s.begun]:
@@ -183,6 +184,7 @@ class ThreadWindow(SlotWindow):
                 book.reject(position, error)
                 return True
             self._begin(slot, [position])
+        began = time.monotonic()
         failure: BaseException | None = None
         row = b""
         try:
@@ -193,10 +195,11 @@ class ThreadWindow(SlotWindow):
                 failure = unserializable(output, error)
         except BaseException as error:
             failure = error
+        seconds = time.monotonic() - began
         with self._lock:
             if slot.abandoned:
                 return False
-            self._end(slot, 1)
+            self._end(slot, seconds)
             if failure is None:
                 book.outputs[position] = row
                 if len(row) > LARGE:
@@ -212,15 +215,17 @@ class ThreadWindow(SlotWindow):
             if not positions:
                 return False
             self._begin(slot, positions)
+        began = time.monotonic()
         outcome: Any
         try:
             outcome = self._call(items)
         except BaseException as error:
             outcome = error
+        seconds = time.monotonic() - began
         with self._lock:
             if slot.abandoned:
                 return False
-            self._end(slot, len(positions))
+            self._end(slot, seconds)
             settle_list(self.book, positions, outcome, self._failed, self._weigh)
         return True
 
@@ -229,7 +234,9 @@ class ThreadWindow(SlotWindow):
         slot.positions = positions
         slot.since = 0.0
 
-    def _end(self, slot: _Slot, items: int) -> None:
+    def _end(self, slot: _Slot, seconds: float) -> None:
+        items = len(slot.positions)
         slot.positions = []
         slot.ended += 1
         self._ended += items
+        self.took.add(seconds, items)

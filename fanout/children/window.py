@@ -20,6 +20,8 @@ from operator import length_hint
 from typing import Protocol
 
 from fanout.children.book import HOLD_SECONDS, Book
+from fanout.durations import Durations
+from fanout.storage.records import Effort
 
 TURN = 0.01
 """Seconds after which a batch that never waits lets the worker's event loop breathe."""
@@ -102,6 +104,10 @@ class Window(ABC):
         """Items that were begun so far, as far as this is known."""
         return 0
 
+    def effort(self) -> Effort:
+        """Return what the items took so far, as far as this is known."""
+        return Effort()
+
 
 class SlotWindow(Window):
     """A window of slots in this process.
@@ -127,14 +133,18 @@ class SlotWindow(Window):
         self._open = self._idle = 0
         self._fresh_count = 0
         self._timed = 0
+        self._offered = self._since = 0.0
+        self._through: float | None = 0.0
         self.durations: list[float] = []
+        self.took = Durations()
         self.most = book.options.max_batch_bytes
 
     async def run(self) -> None:
         """Run the items; returns when nothing is in flight any more."""
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
-        deadline = self._loop.time() + self._seconds
+        self._since, self._through = self._loop.time(), None
+        deadline = self._since + self._seconds
         fresh = self._sorted_by_time()
         self._fresh, self._fresh_count = iter(fresh), len(fresh)
         self._start(self._source)
@@ -148,6 +158,7 @@ class SlotWindow(Window):
             self._look_after(now)
             if self._next_due() <= now and self._open < self.limit and not self.stopping:
                 self._start(self._due())
+        self._through = self._loop.time()
         if self._error is not None:
             raise self._error
 
@@ -170,6 +181,8 @@ class SlotWindow(Window):
             lasting = min(before, self._idle)
             if not needed or lasting < max(self.limit / SPARE_SHARE, self._largest / LEAST_SPARE):
                 return 0
+            self._offered = self._item_seconds()
+            self._since = self._loop.time()
             self.limit -= lasting
             self._idle -= lasting
             return lasting * self.width
@@ -183,6 +196,12 @@ class SlotWindow(Window):
     def begun(self) -> int:
         """See base class. Those that another attempt waits for are not among them."""
         return self._fresh_count - length_hint(self._fresh)
+
+    def effort(self) -> Effort:
+        """See base class."""
+        return Effort(
+            attempts=self.took.classes, busy=round(self.took.busy, 6), offered=round(self._item_seconds(), 6)
+        )
 
     # ---- for the kinds of windows
 
@@ -239,6 +258,11 @@ class SlotWindow(Window):
             yield heapq.heappop(self._retries)[1]
 
     # ---- private
+
+    def _item_seconds(self) -> float:
+        """Return the item-seconds that could have been in flight so far."""
+        now = self._through if self._through is not None else self._loop.time()
+        return self._offered + (now - self._since) * self.limit * self.width
 
     def _sorted_by_time(self) -> Sequence[int]:
         """Return what may run at once; what waits for a retry is left to its time, or to be handed back."""

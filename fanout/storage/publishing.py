@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 from fanout.errors import ObjectMissing, StoreError
 from fanout.models import RestRef, RunResult, Totals
-from fanout.storage import codec, commits, once, parts, publications, roll_ups, rows, tiling
+from fanout.storage import codec, commits, once, parts, publications, roll_ups, rows, tiling, timeline
 from fanout.storage.concurrency import each
 from fanout.storage.layout import CHECKPOINTS, DATA, MANIFEST, ROLL_UPS, data_folder, partition_of
-from fanout.storage.records import Commit, Manifest, Publication, RollUp, RunRecord
+from fanout.storage.records import Commit, Effort, Manifest, Publication, RollUp, RunRecord
 from fanout.storage.rests import ranges, resolve
 from fanout.storage.rows import Piece
 from fanout.storage.stores import Store
@@ -153,6 +153,8 @@ async def _publish(store: Store, wanted: Publication, seconds: float) -> RollUp:
             results=await parts.write(store, "results", standing.partition, ready.results),
             failures=await parts.write(store, "failures", standing.partition, ready.failures),
             seconds=seconds,
+            effort=sum((commit.effort for commit in ready.commits), Effort()),
+            timeline=timeline.of_commits(ready.commits),
         ),
     )
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from fanout import durations
 from fanout.models import Json, RestRef, RunResult, Source, Totals
 
 
@@ -74,6 +75,65 @@ def _several(value: Any) -> Any:
     return [value] if isinstance(value, dict) else value
 
 
+@dataclass(frozen=True)
+class Effort:
+    """What it took to bring items to their outcomes; it adds up.
+
+    Attributes:
+        attempts: `[class, attempts]` by duration; see `durations`. None of those in quarantine.
+        busy: Item-seconds in flight.
+        offered: Item-seconds that could have been in flight.
+        retries: Failed attempts that another one follows.
+        repeated: Items that were begun by a worker that died, and run again.
+    """
+
+    attempts: list[list[int]] = field(default_factory=list)
+    busy: float = 0.0
+    offered: float = 0.0
+    retries: int = 0
+    repeated: int = 0
+
+    def __add__(self, other: Effort) -> Effort:
+        return Effort(
+            attempts=durations.merged([self.attempts, other.attempts]),
+            busy=round(self.busy + other.busy, 6),
+            offered=round(self.offered + other.offered, 6),
+            retries=self.retries + other.retries,
+            repeated=self.repeated + other.repeated,
+        )
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What was done in some time; slices may overlap, and add up.
+
+    Attributes:
+        begin: Seconds since the epoch.
+        end: Likewise.
+        succeeded: Items that succeeded.
+        failed: Items that failed.
+        busy: Item-seconds in flight.
+        offered: Item-seconds that could have been in flight.
+    """
+
+    begin: float
+    end: float
+    succeeded: int = 0
+    failed: int = 0
+    busy: float = 0.0
+    offered: float = 0.0
+
+    def __add__(self, other: Slice) -> Slice:
+        return Slice(
+            begin=min(self.begin, other.begin),
+            end=max(self.end, other.end),
+            succeeded=self.succeeded + other.succeeded,
+            failed=self.failed + other.failed,
+            busy=round(self.busy + other.busy, 3),
+            offered=round(self.offered + other.offered, 3),
+        )
+
+
 DataObjects = Annotated[list[DataObject], BeforeValidator(_several)]
 
 
@@ -100,6 +160,7 @@ class Commit:
         version: The processor's version.
         written: When it was written, in seconds since the epoch.
         counters: Sums of what was counted by the items that have their outcome here.
+        effort: What it took.
     """
 
     nonce: str
@@ -120,6 +181,7 @@ class Commit:
     version: str = ""
     written: float = 0.0
     counters: dict[str, float] = field(default_factory=dict)
+    effort: Effort = field(default_factory=Effort)
 
     @property
     def totals(self) -> Totals:
@@ -180,6 +242,8 @@ class RollUp:
         results: Published parts of results, in index order.
         failures: Published parts of failures, in index order.
         seconds: How long the partition took.
+        effort: What it took, all commits together.
+        timeline: What was done when; none where an older version wrote it.
     """
 
     nonce: str
@@ -191,6 +255,8 @@ class RollUp:
     results: list[Part]
     failures: list[Part]
     seconds: float = 0.0
+    effort: Effort = field(default_factory=Effort)
+    timeline: list[Slice] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

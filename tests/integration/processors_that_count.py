@@ -69,15 +69,15 @@ async def partly(numbers: list[int]) -> list[Any]:
     return [ValueError("later"), ValueError("later") if 0 in numbers else numbers[-1]]
 
 
-@fanout.processor(retries=1, timeout=0.3)
+@fanout.processor(retries=1, timeout=1)
 def hangs(number: int) -> int:
     """The first attempt is timed out, counts on while the second runs, and is no use to anybody."""
     fanout.count("weight", 1000)
     if fanout.info().attempt == 1:
-        time.sleep(0.6)
+        time.sleep(1.3)
         fanout.count("weight", 1000)
         return number
-    time.sleep(0.2)
+    time.sleep(0.8)
     return number
 
 
