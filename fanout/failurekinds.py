@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic_core import from_json
+
 from fanout.models import FailureKind, FailureSample
 from fanout.signatures import signature
 
@@ -51,6 +53,10 @@ class FailureKinds:
             found.last = at if found.last is None else max(found.last, at)
         if len(found.samples) < MAX_SAMPLES:
             found.samples.append(FailureSample(row["index"], row["key"], row.get("source", "")))
+
+    def add_row(self, line: bytes) -> None:
+        """Count a failure, as a line of JSON."""
+        self.add(from_json(line))
 
     def most_common(self) -> list[FailureKind]:
         """Return the kinds, the one with most failures first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from temporalio.client import WorkflowFailureError
@@ -102,6 +103,26 @@ class Run(Rows, Orders):
         from fanout.observability.bar import show
 
         return await show(self, console=console)
+
+    async def report(self, path: str | Path) -> Path:
+        """Write what is known of the run as one HTML page, which loads nothing from elsewhere.
+
+        Also while the run goes on, and once the server has forgotten it. Needs the extra `report`.
+
+        Args:
+            path: The file to write.
+
+        Returns:
+            The file.
+
+        Raises:
+            RunNotFound: Neither the server nor the client's store knows the run.
+            StoreError: It has no output yet.
+            UsageError: What draws the figures is not installed, or the file cannot be written.
+        """
+        from fanout.runreport import write_report
+
+        return await write_report(self, Path(path))
 
     # ---- private
 

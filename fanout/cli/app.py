@@ -42,6 +42,7 @@ COMMANDS = {
     "failures": Entry("failures", "Show which items failed, where and why.", _LOOK),
     "item": Entry("output", "Show all that is known of one item.", _LOOK),
     "try": Entry("tryout", "Run one item of a run again, in this process.", _LOOK, "try_"),
+    "report": Entry("report", "Write a run as one HTML page.", _LOOK),
     "events": Entry("control", "Show who ordered what of a run, when and why.", _LOOK),
     "pause": Entry("control", "Pause runs: nothing new begins until they are resumed.", _ORDER),
     "resume": Entry("control", "Let paused runs go on.", _ORDER),

@@ -20,7 +20,7 @@ from fanout.storage.rows import Piece, index_of
 from fanout.storage.stores import Store
 from fanout.storage.views import View
 
-__all__ = ["chunks", "committed", "find_key", "find_row", "load_manifest", "rows"]
+__all__ = ["chunks", "committed", "find_key", "find_row", "load_manifest", "own_chunks", "rows"]
 
 _AHEAD = 4
 # Larger objects are streamed; up to here, some are read ahead.
@@ -46,6 +46,14 @@ async def chunks(store: Store, kind: Kind, *, ordered: bool = True) -> AsyncGene
             async for lines in found:
                 if lines:
                     yield lines
+
+
+async def own_chunks(store: Store, kind: Kind, *, ordered: bool = True) -> AsyncGenerator[list[bytes], None]:
+    """Yield the rows of an output as `chunks` does, without those of outputs that its run continues."""
+    async with contextlib.aclosing(_chunks(store, kind, ordered)) as found:
+        async for lines in found:
+            if lines:
+                yield lines
 
 
 async def rows(store: Store, kind: Kind, *, ordered: bool = True) -> AsyncGenerator[bytes, None]:

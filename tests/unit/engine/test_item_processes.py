@@ -40,7 +40,7 @@ def obey(word: str, *, folder: str) -> int:
 def only_process(tmp_path: Path) -> Iterator[Call]:
     """Run an item in the only process there is."""
     current.set(lambda: Info("run", 0, "0", 1, "key", "by-word"))
-    current_slot.set(SimpleNamespace(waiting=False, since=0.0, positions=[0]))
+    current_slot.set(SimpleNamespace(waited=0.0, waiting=False, since=0.0, positions=[0]))
     processes = ItemProcesses(obey, 1)
     run = processes.bind({"folder": str(tmp_path)})
 
