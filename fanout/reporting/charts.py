@@ -74,7 +74,10 @@ def throughput(bins: Bins, marks: Sequence[tuple[float, str]] = ()) -> str:
             _legend(axes)
         axes.set_ylabel("items per second")
         _over_time(axes, bins)
-        for moment, word in marks:
+        if marks:
+            # Room for the words, above what they are of.
+            axes.set_ylim(top=1.3 * axes.get_ylim()[1])
+        for moment, word in _apart(marks, bins.edges[-1] / 60):
             axes.axvline(moment, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
             axes.annotate(
                 word, (moment, 1), (2, -2), xycoords=("data", "axes fraction"), textcoords="offset points",
@@ -135,7 +138,7 @@ def durations(bars: Sequence[Bar], marks: dict[str, float]) -> str:
 
 def partitions(rows: Sequence[Row], seconds: float) -> str:
     """Draw when each partition worked."""
-    each = 0.16 if len(rows) <= 12 else 0.09 if len(rows) <= 60 else 0.045
+    each = 0.16 if len(rows) <= 12 else 0.09 if len(rows) <= 60 else 0.035
     with _figure("partitions", 0.9 + each * max(len(rows), 3)) as (axes, svg):
         labels = {GOOD: "ended", SOFT: "goes on", BAD: "share of items that failed"}
         for place, row in enumerate(rows):
@@ -177,7 +180,7 @@ def _figure(name: str, height: float) -> Iterator[tuple[Axes, Callable[[], str]]
     with mpl.rc_context({**_STYLE, "svg.hashsalt": f"fanout-{name}"}):
         figure = Figure(figsize=(WIDTH, height))
         # The same for all, so that what happened at one time stands below each other.
-        figure.subplots_adjust(left=0.085, right=0.985, top=1 - 0.3 / height, bottom=0.5 / height)
+        figure.subplots_adjust(left=0.095, right=0.985, top=1 - 0.3 / height, bottom=0.5 / height)
         made: list[str] = []
         yield figure.subplots(), lambda: made[0]
         made.append(_svg(figure, name))
@@ -210,6 +213,17 @@ def _svg(figure: Figure, name: str) -> str:
     ).strip()
 
 
+def _apart(marks: Sequence[tuple[float, str]], least: float) -> list[tuple[float, str]]:
+    """Return marks with those put together that are too close to be read."""
+    made: list[tuple[float, str]] = []
+    for moment, word in sorted(marks):
+        if made and moment - made[-1][0] < least:
+            made[-1] = made[-1][0], f"{made[-1][1]}, {word}"
+        else:
+            made.append((moment, word))
+    return made
+
+
 def _over_time(axes: Axes, bins: Bins) -> None:
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(5))
@@ -239,4 +253,7 @@ def _row_name(rows: Sequence[Row], value: float) -> str:
 
 
 def _rounded(value: float) -> str:
+    for size, unit in ((1e9, "billion"), (1e6, "million")):
+        if value >= size:
+            return f"{value / size:,.4g} {unit}"
     return f"{value:,.0f}" if value >= 10 or value == round(value) else f"{value:.2g}"

@@ -92,7 +92,7 @@ def render(facts: Facts) -> str:
     environment.filters.update(cut=_cut, number=_number, amount=amount, when=_when, json=_json)
     return environment.get_template("page.html.jinja").render(
         facts=facts,
-        tone=_TONES.get(facts.status or "", "bad"),
+        tone=_TONES.get(facts.status, "bad") if facts.status else "warn",
         tiles=_tiles(facts),
         figures=[figure for figure in _figures(facts) if figure is not None],
         kinds=facts.kinds[:MOST_KINDS],
@@ -128,7 +128,7 @@ def _tiles(facts: Facts) -> list[tuple[str, str, str]]:
     made.append(("took" if not facts.live else "so far", _time(facts.seconds, facts.seconds), ""))
     if totals.done and facts.seconds > 0:
         made.append(("on average", per_second(totals.done / facts.seconds), ""))
-    made += [("attempts tried again", _number(effort.retries), "")] if effort.retries else []
+    made += [("tried again", _number(effort.retries), "")] if effort.retries else []
     made += [("run again after deaths", _number(effort.repeated), "warn")] if effort.repeated else []
     return made
 
@@ -310,7 +310,7 @@ def _partitions(facts: Facts) -> Figure:
     together = rows[0].last - rows[0].first + 1 if count > len(rows) else 1
     words = f"{_number(count)} partition{'s' if count != 1 else ''} began; " + ", ".join(
         [
-            f"{_number(count - live)} ended",
+            *([f"{_number(count - live)} ended"] if count > live else []),
             *([f"{_number(live)} had not ended"] if live else []),
             f"in {_number(failed)} of them items failed" if failed else "no item failed",
         ]

@@ -98,6 +98,10 @@ async def check_reading(before: Done) -> None:
         assert {row.index async for row in run.failures()} == {3, 13, 23}
         [kind] = await run.failure_kinds()
         assert (kind.error_type, kind.message, kind.count) == ("ValueError", "not <n>", 3)
+        page = (await run.report(before.folder / "report.html")).read_text()
+        assert "The server knows this run no more" in page
+        assert "not &lt;n&gt;" in page
+        (before.folder / "report.html").unlink()
         assert isinstance(await run.item(4), fanout.ItemResult)
         assert isinstance(await run.item(key="13"), fanout.Failure)
 
