@@ -1,4 +1,4 @@
-"""`fanout report`: a page of a run that has ended, of one that goes on, and of one without workers."""
+"""`fanout report`: a page of a run that goes on, and of one that has ended."""
 
 from __future__ import annotations
 
@@ -59,13 +59,7 @@ def read(file: Path) -> tuple[Page, str]:
     return page, " ".join(page.text.split())
 
 
-def test_a_run_is_one_page_while_it_goes_on_without_workers_and_when_it_has_ended(
-    reported: Project, run_id: str
-) -> None:
-    none = reported.fanout("report", run_id)
-    assert none.returncode == 1
-    assert "no run" in none.stderr
-
+def test_a_run_is_one_page_while_it_goes_on_and_when_it_has_ended(reported: Project, run_id: str) -> None:
     worker = reported.worker()
     start(reported, run_id)
     # 70 items have ended; the batches of the others wait.
@@ -81,14 +75,7 @@ def test_a_run_is_one_page_while_it_goes_on_without_workers_and_when_it_has_ende
     assert "<i>tea</i>" in text
     assert "to go" in text
 
-    worker.kill()
-    worker.wait()
-    unserved = reported.fanout("report", run_id, "-o", "-")
-    assert unserved.returncode == 0, unserved.stderr
-    assert "This run goes on" in unserved.stdout
-
     (reported.folder / "gate").touch()
-    reported.worker()
     assert reported.fanout("resume", run_id).returncode == 0
     assert reported.fanout("wait", run_id, within=120).returncode == 3
     (reported.folder / "there.html").write_text("an older one")

@@ -15,8 +15,11 @@ from fanout.durations import quantile
 from fanout.storage import codec
 from fanout.storage.layout import COMMITS, ROLL_UPS
 from fanout.storage.records import Commit, Effort, RollUp
+from fanout.storage.roots import to_path
 from tests.integration import processors_in_processes as in_processes
 from tests.integration.engine import Engine
+from tests.integration.gate import Gate
+from tests.waiting import eventually
 
 
 def roll_ups(folder: Path) -> list[RollUp]:
@@ -94,3 +97,25 @@ async def test_waiting_for_a_process_is_no_time_of_an_item(engine: Engine) -> No
     assert quantile(effort.attempts, 0.8) in (0.2, 0.5)
     assert effort.busy < 12 * 0.2 * 2
     assert effort.busy / effort.offered < 0.4, "one of ten places at a time"
+
+
+async def test_a_report_of_a_run_that_goes_on_needs_no_worker_and_one_of_no_run_is_an_error(
+    engine: Engine, tmp_path: Path
+) -> None:
+    gate = Gate(10)
+    processor = fanout.processor(gate.__call__, name="gated")
+    async with engine.worker(processor, shutdown_timeout=0.5) as client:
+        run = await engine.start(
+            client, processor, fanout.Range(20), batch_size=5, batch_concurrency=5, max_concurrency=5
+        )
+        await eventually(lambda: gate.held)
+    page = (await run.report(tmp_path / "report.html")).read_text()
+    assert "This run goes on" in page
+    assert "<dt>succeeded</dt><dd" in page
+    assert len(commits(to_path(await run.output()))) >= 2
+    assert "1 partition began; 1 had not ended, no item failed" in page
+    await run.terminate()
+    assert "TERMINATED" in (await run.report(tmp_path / "report.html")).read_text()
+    with pytest.raises(fanout.RunNotFound, match="no run 'nobody'"):
+        await fanout.get_run(client, "nobody").report(tmp_path / "none.html")
+    assert not (tmp_path / "none.html").exists()
