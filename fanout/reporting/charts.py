@@ -253,7 +253,7 @@ def _row_name(rows: Sequence[Row], value: float) -> str:
 
 
 def _rounded(value: float) -> str:
-    for size, unit in ((1e9, "billion"), (1e6, "million")):
+    for size, unit in ((1e9, "bn"), (1e6, "M")):
         if value >= size:
-            return f"{value / size:,.4g} {unit}"
+            return f"{value / size:,.4g}{unit}"
     return f"{value:,.0f}" if value >= 10 or value == round(value) else f"{value:.2g}"

@@ -42,6 +42,7 @@ _TONES = {
     "RUNNING": "soft",
     "PAUSED": "warn",
     "DRAINING": "warn",
+    "STOPPED": "warn",
     "COMPLETED_WITH_FAILURES": "warn",
 }
 
