@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from typing import Protocol
 
 from temporalio import workflow
@@ -25,26 +23,16 @@ class Node(Protocol):
         """What it would tell the node above just now."""
 
 
-@contextlib.asynccontextmanager
-async def telling(node: Node) -> AsyncIterator[None]:
-    """Tell the workflow above of a node as often as it wants to hear, as long as the block lasts."""
+async def keep_telling(node: Node) -> None:
+    """Tell the workflow above of a node as often as it wants to hear."""
+    above = workflow.info().parent
     told = node.interim
-
-    async def tell() -> None:
-        nonlocal told
-        above = workflow.info().parent
-        while above is not None:
-            await workflow.wait_condition(lambda: is_news(told, node))  # noqa: B023 - awaited here
-            told = node.interim
-            # It may have ended.
-            with contextlib.suppress(FailureError):
-                await workflow.get_external_workflow_handle(above.workflow_id).signal(INTERIM_SIGNAL, told)
-
-    teller = asyncio.create_task(tell())
-    try:
-        yield
-    finally:
-        teller.cancel()
+    while above is not None:
+        await workflow.wait_condition(lambda: is_news(told, node))  # noqa: B023 - awaited here
+        told = node.interim
+        # It may have ended.
+        with contextlib.suppress(FailureError):
+            await workflow.get_external_workflow_handle(above.workflow_id).signal(INTERIM_SIGNAL, told)
 
 
 def is_news(told: Interim, node: Node) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -74,6 +74,25 @@ async def _cancel(handle: asyncio.Task[Any]) -> None:
     # continued as new since, and tells nobody. This fails where the child has ended meanwhile.
     with contextlib.suppress(FailureError):
         await workflow.get_external_workflow_handle(handle.id).cancel()
+
+
+@contextlib.contextmanager
+def alongside(*works: Coroutine[Any, Any, None]) -> Iterator[None]:
+    """Do further work as long as the block lasts; how it ends is nobody's concern."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        # Nothing is awaited: a workflow that its worker drops from memory passes here as well.
+        for task in tasks:
+            task.add_done_callback(_look)
+            task.cancel()
+
+
+def _look(task: asyncio.Task[None]) -> None:
+    """Spare a task that failed the complaint that nobody has looked at it."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def wind_up(tasks: Sequence[asyncio.Task[Any]]) -> list[BaseException]:

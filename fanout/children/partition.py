@@ -169,27 +169,29 @@ class Partition:
     async def _run_window(self) -> bool:
         """Run batches until none is left or the history is long enough; returns whether the run was canceled."""
         running: list[asyncio.Task[None]] = []
-        alarm = asyncio.create_task(self._ring())
-        try:
-            while True:
-                while batch := self._next():
-                    running.append(asyncio.create_task(batch))
-                if not running and self._over():
-                    return False
-                self.show()
-                await workflow.wait_condition(lambda: self._may_go_on(running))
-                for task in running:
-                    if task.done():
-                        task.result()
-                running[:] = [task for task in running if not task.done()]
-        except (ActivityError, asyncio.CancelledError):
-            self._hasty = True
-            failures = await quick.wind_up(running)
-            if failures:
-                raise getattr(failures[0], "cause", None) or failures[0] from None
-            return True
-        finally:
-            alarm.cancel()
+        with quick.alongside(self._ring()):
+            try:
+                await self._keep_running(running)
+            except (ActivityError, asyncio.CancelledError):
+                self._hasty = True
+                failures = await quick.wind_up(running)
+                if failures:
+                    raise getattr(failures[0], "cause", None) or failures[0] from None
+                return True
+        return False
+
+    async def _keep_running(self, running: list[asyncio.Task[None]]) -> None:
+        while True:
+            while batch := self._next():
+                running.append(asyncio.create_task(batch))
+            if not running and self._over():
+                return
+            self.show()
+            await workflow.wait_condition(lambda: self._may_go_on(running))
+            for task in running:
+                if task.done():
+                    task.result()
+            running[:] = [task for task in running if not task.done()]
 
     def _may_go_on(self, running: list[asyncio.Task[None]]) -> bool:
         # Batches in flight may still hand some of their items back, and others wait for their retry.

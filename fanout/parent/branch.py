@@ -108,24 +108,9 @@ class Branch:
         """
         self._next_span = next_span
         self._tasks = [asyncio.create_task(self._run_slot(slot, next_span)) for slot in self._slots]
-        teller = asyncio.create_task(self._keep_told())
         self.show()
-        try:
-            while self._tasks:
-                await workflow.wait_condition(lambda: any(task.done() for task in self._tasks))
-                for task in self._tasks:
-                    if task.done():
-                        task.result()
-                self._tasks = [task for task in self._tasks if not task.done()]
-        except BaseException as error:
-            self._winding_up = True
-            failures = await quick.wind_up(self._tasks)
-            if failures:
-                raise as_failure(failures[0]) from None
-            if not is_cancelled_exception(error):
-                raise
-        finally:
-            teller.cancel()
+        with quick.alongside(self._keep_told()):
+            await self._run_slots()
         return self.output()
 
     def obey(self, standing: Standing) -> None:
@@ -215,6 +200,22 @@ class Branch:
         )
 
     # ---- slots
+
+    async def _run_slots(self) -> None:
+        try:
+            while self._tasks:
+                await workflow.wait_condition(lambda: any(task.done() for task in self._tasks))
+                for task in self._tasks:
+                    if task.done():
+                        task.result()
+                self._tasks = [task for task in self._tasks if not task.done()]
+        except (Exception, asyncio.CancelledError) as error:
+            self._winding_up = True
+            failures = await quick.wind_up(self._tasks)
+            if failures:
+                raise as_failure(failures[0]) from None
+            if not is_cancelled_exception(error):
+                raise
 
     def _wanted(self) -> int:
         return topology.live_children(self._shape, self._level, self._standing.concurrency, self._below)

@@ -233,18 +233,13 @@ class RunWorkflow:
             batch_concurrency=shape.batch_concurrency,
             first=self._order.source.skip,
         )
-        beside = [asyncio.create_task(work) for work in (self._keep_judging(), self._keep_counting())]
-        try:
+        with quick.alongside(self._keep_judging(), self._keep_counting()):
             if topology.runs_alone(shape, self._total, options):
                 return await self._run_alone(run)
             self._below = Branch(run, shape, level=shape.levels, items=self._total, standing=self._standing())
             self._below.exact = self._tiler.complete
-            beside.append(asyncio.create_task(self._plan_ahead()))
-            return await self._below.run(self._next_span)
-        finally:
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
+            with quick.alongside(self._plan_ahead()):
+                return await self._below.run(self._next_span)
 
     async def _run_alone(self, run: RunRef) -> BranchOutput:
         """Run the only partition inside the root."""
