@@ -8,6 +8,7 @@ import multiprocessing
 import pickle
 import socket
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fanout.children.address import Address
@@ -45,8 +46,15 @@ class ItemProcess:
         self._writer: asyncio.StreamWriter
         self._listening = asyncio.create_task(self._listen(ours))
 
-    async def run(self, item: Any, params: dict[str, Any]) -> tuple[float, Any]:
+    async def run(
+        self, item: Any, params: dict[str, Any], let_in: Callable[[], Awaitable[None]]
+    ) -> tuple[float, Any]:
         """Run an item after those that were given before; returns how long it took, and its output.
+
+        Args:
+            item: The item.
+            params: Of the run.
+            let_in: Waits until the item may begin, or raises.
 
         Raises:
             Died: The process did.
@@ -54,9 +62,10 @@ class ItemProcess:
         """
         self.items += 1
         try:
-            if not self._ready.done():
-                with untimed():
+            with untimed():
+                if not self._ready.done():
                     await self._get_ready()
+                await let_in()
             given = self._give(item, params)
             try:
                 if given is not self._given[0]:

@@ -18,6 +18,7 @@ from temporalio.exceptions import ApplicationError
 
 from fanout.children.address import Address
 from fanout.children.async_window import untimed
+from fanout.children.gate import Gate, NotBegun
 from fanout.item_process import Died, ItemProcess
 from fanout.processors import Processor
 
@@ -47,20 +48,27 @@ class ItemProcesses:
 
     def __init__(self, processor: Processor[..., Any], most: int) -> None:
         self._address = Address.of(processor)
+        self._lists = processor.list_size is not None
         self._most = most
         self._processes: list[ItemProcess] = []
         self._places = asyncio.Semaphore(most)
         self._width = most
         self._usual = math.inf
 
-    def bind(self, params: dict[str, Any]) -> Callable[[Any], Awaitable[Any]]:
-        """Return what runs an item in a process; while the item waits for one, its timeout does not run."""
+    def bind(self, params: dict[str, Any], gate: Gate | None = None) -> Callable[[Any], Awaitable[Any]]:
+        """Return what runs an item in a process; while the item waits for one, its timeout does not run.
+
+        Args:
+            params: Of the run.
+            gate: Where an item waits until it may begin, once there is a process for it: those that waited for one
+                behind the gate would all begin together.
+        """
 
         async def call(item: Any) -> Any:
             with untimed():
                 await self._places.acquire()
             try:
-                return await self._run(item, params)
+                return await self._run(item, params, gate)
             finally:
                 self._leave()
 
@@ -71,12 +79,16 @@ class ItemProcesses:
         for process in self._processes:
             process.kill()
 
-    async def _run(self, item: Any, params: dict[str, Any]) -> Any:
+    async def _run(self, item: Any, params: dict[str, Any], gate: Gate | None) -> Any:
+        async def let_in() -> None:
+            if gate is not None and not await gate.through(len(item) if self._lists else 1):
+                raise NotBegun
+
         deaths = 0
         while deaths < TRIES:
             process = self._choose()
             try:
-                seconds, output = await process.run(item, params)
+                seconds, output = await process.run(item, params, let_in)
             except Died as death:
                 deaths += death.guilty
             else:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 from temporalio.common import RetryPolicy
 
-from fanout import tolerance
+from fanout import rates, tolerance
 from fanout.errors import UsageError
 
 KIB = 1024
@@ -54,6 +54,8 @@ class Options:
         timeout: Seconds that one attempt of one item may take; None for no bound. A thread that is timed out cannot be
             ended: it runs on, and another takes its place.
         heartbeat_timeout: Seconds without a sign of life after which a batch is given to another worker, at least 1.
+        rate_limit: Items that begin in a second or minute over the whole run, such as `200/s` or `12000/min`, retries
+            included; from 1/min to 10000000/s. None (or `none`): as many as `max_concurrency` allows.
     """
 
     max_concurrency: Annotated[int, Field(ge=1, le=10_000_000)] = 100
@@ -75,6 +77,7 @@ class Options:
     tolerance_sample: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     timeout: Annotated[float, Field(gt=0, le=30 * 86_400)] | None = 60.0
     heartbeat_timeout: Annotated[float, Field(ge=1, le=3600)] = 30.0
+    rate_limit: Annotated[str | None, BeforeValidator(rates.checked)] = None
 
     def backoff(self, attempt: int) -> float:
         """Return the seconds to wait after the given failed attempt, counted from 1."""

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from fanout.models import Status
+from fanout.rates import per_second
 from fanout.wire import Order
+
+CHANGEABLE = ("max_concurrency", "rate_limit")
+"""What `update` changes: fields of an order and of what stands, each None where nothing is said of it."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +23,7 @@ class Stance:
         draining: Nothing new begins any more, and the run ends.
         max_concurrency: Items in flight; None where nobody has changed what the run was started with.
         pause_id: The order that paused it.
+        rate_limit: Items that may begin in some time, such as `5/s`; likewise, and `none` where it was lifted.
         failing: More items have failed than are tolerated: no order of a person's, and stronger than theirs.
         enough: What was to stop the run has come about; likewise.
     """
@@ -29,6 +35,7 @@ class Stance:
     pause_id: str = ""
     failing: bool = False
     enough: bool = False
+    rate_limit: str | None = None
 
     @property
     def status(self) -> Status:
@@ -110,10 +117,24 @@ def _drain(stance: Stance) -> tuple[Stance, Effect]:
 
 
 def _update(stance: Stance, order: Order) -> tuple[Stance, Effect]:
-    wanted = order.max_concurrency
-    if wanted is None:
+    said = {name: getattr(order, name) for name in CHANGEABLE if getattr(order, name) is not None}
+    if not said:
         return stance, Effect("it says nothing to change", refused=True)
-    if wanted == stance.max_concurrency:
-        return stance, Effect(f"max_concurrency is {wanted:,} already", refused=True)
-    before = "" if stance.max_concurrency is None else f", was {stance.max_concurrency:,}"
-    return replace(stance, max_concurrency=wanted), Effect(f"max_concurrency is {wanted:,}{before}")
+    try:
+        per_second(order.rate_limit)
+    except ValueError as error:
+        # Not sent by our own client, which checks.
+        return stance, Effect(f"rate_limit {order.rate_limit!r}: {error}", refused=True)
+    after = replace(stance, **said)
+    words = "; ".join(_change(name, getattr(stance, name), wanted) for name, wanted in said.items())
+    return after, Effect(words, refused=after == stance)
+
+
+def _change(name: str, before: Any, wanted: Any) -> str:
+    if wanted == before:
+        return f"{name} is {_shown(wanted)} already"
+    return f"{name} is {_shown(wanted)}" + ("" if before is None else f", was {_shown(before)}")
+
+
+def _shown(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -27,7 +27,8 @@ from fanout.wire import ACTIVITIES, PLAN_ACTIVITY, batch_activity, control_queue
 DEFAULT_STORE = "fanout-output"
 WORKFLOWS: list[type] = [RunWorkflow, GroupWorkflow, PartitionWorkflow]
 SHARED_MODULES = [
-    f"fanout.{name}" for name in ("errors", "models", "options", "quick", "storage", "topology", "wire")
+    f"fanout.{name}"
+    for name in ("errors", "models", "options", "quick", "rates", "storage", "topology", "wire")
 ]
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
 STICKY = timedelta(seconds=3)

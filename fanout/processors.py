@@ -171,6 +171,7 @@ def processor(
     list_size: int | None = None,
     task_queue: str | None = None,
     lifespan: Lifespan | None = None,
+    rate_limit: str | None = None,
 ) -> Processor[P, R]: ...
 @overload
 def processor(
@@ -187,6 +188,7 @@ def processor(
     list_size: int | None = None,
     task_queue: str | None = None,
     lifespan: Lifespan | None = None,
+    rate_limit: str | None = None,
 ) -> Callable[[Callable[P, R]], Processor[P, R]]: ...
 def processor(
     function: Callable[P, R] | None = None,
@@ -202,6 +204,7 @@ def processor(
     list_size: int | None = None,
     task_queue: str | None = None,
     lifespan: Lifespan | None = None,
+    rate_limit: str | None = None,
 ) -> Processor[P, R] | Callable[[Callable[P, R]], Processor[P, R]]:
     """Make a processor of a function for one item: as a decorator, or around an existing function or activity.
 
@@ -218,6 +221,7 @@ def processor(
         task_queue: The queue of its runs, unless `start` says another.
         lifespan: Makes an async context manager that is entered once per worker process before it polls; what it
             yields is passed as the second positional argument.
+        rate_limit: Items of a run that begin in a second or minute, such as `"200/s"` or `"12000/min"`.
 
     Returns:
         The processor, registered in this process under its name.
@@ -240,6 +244,8 @@ def processor(
             settings["non_retryable"] = tuple(non_retryable)
         if timeout is not None:
             settings["timeout"] = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        if rate_limit is not None:
+            settings["rate_limit"] = rate_limit
         made = Processor(
             target,
             name=name or _name_of(target),

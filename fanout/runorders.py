@@ -8,16 +8,36 @@ import uuid
 from typing import Any
 
 from fanout import wire
-from fanout.errors import RunNotFound
+from fanout.errors import RunNotFound, UsageError
 from fanout.events import read_events
 from fanout.models import RunEvent
 from fanout.options import check
+from fanout.rates import NO_RATE
 from fanout.runhandle import Handle
 
 WAIT = 10.0
 """Seconds that an order waits for the run to take it."""
 
 LOOK_EVERY = 0.2
+
+
+def changes(**wanted: Any) -> dict[str, Any]:
+    """Check what an update is to change, and return the fields of its order.
+
+    Args:
+        wanted: Options, each None where nothing is said of it.
+
+    Raises:
+        UsageError: Nothing is said, or a value does not fit.
+    """
+    said = {name: value for name, value in wanted.items() if value is not None}
+    if not said:
+        raise UsageError(f"say what to change: {' or '.join(wanted)}")
+    checked = check(said)
+    if "rate_limit" in checked:
+        # In an order None says nothing.
+        checked["rate_limit"] = checked["rate_limit"] or NO_RATE
+    return checked
 
 
 class Orders(Handle):
@@ -47,20 +67,30 @@ class Orders(Handle):
         """Let a paused run go on. Arguments and errors as for `pause`."""
         return await self._order("resume", wait, reason=reason)
 
-    async def update(self, *, max_concurrency: int, reason: str = "", wait: float = WAIT) -> RunEvent:
-        """Change how many items may be in flight. Where that is less, batches begin nothing more and end.
+    async def update(
+        self,
+        *,
+        max_concurrency: int | None = None,
+        rate_limit: str | None = None,
+        reason: str = "",
+        wait: float = WAIT,
+    ) -> RunEvent:
+        """Change how many items may be in flight, or begin in some time; what is not said stays as it is.
+
+        Where fewer may be in flight, batches begin nothing more and end; so do all where another rate holds.
 
         Args:
             max_concurrency: Items in flight over the whole run, 1 to 10,000,000.
+            rate_limit: Items that begin in a second or minute, such as `"50/s"`; `"none"` for any number.
             reason: For `events`.
             wait: As for `pause`.
 
         Raises:
-            UsageError: The number is out of bounds.
+            UsageError: Nothing is said, or a value does not fit.
             RunNotFound: The server knows no such run, or it has ended.
         """
-        checked = check({"max_concurrency": max_concurrency})
-        return await self._order("update", wait, reason=reason, **checked)
+        said = changes(max_concurrency=max_concurrency, rate_limit=rate_limit)
+        return await self._order("update", wait, reason=reason, **said)
 
     async def drain(self, *, reason: str = "", wait: float = WAIT) -> RunEvent:
         """End the run in order: what is in flight ends, the rest is not run, what is done is published.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import ceil, isqrt
 
 from fanout.options import Options
+from fanout.rates import per_second
 
 MAX_WINDOW = 500
 """Batches in flight in one partition: a quarter of the 2,000 pending activities that Temporal allows."""
@@ -41,6 +42,10 @@ PARTITION_SIZE = 1_000_000
 LARGEST_PARTITION = 10_000_000
 USUAL_PARTITIONS = 64
 BATCHES_PER_PARTITION = 2_500
+LEAST_RATE = 10.0
+"""Items that a batch may begin in a second, where its run has a rate limit that allows as many: fewer batches with more
+each lose less of it at their ends."""
+
 ITEMS_PER_SMALL_BATCH = 25
 """A set of a hundred items is better off with four activities than with ten."""
 
@@ -126,7 +131,21 @@ def _batch_concurrency(total: int, options: Options, list_size: int) -> int:
         batches = max(root, ceil(options.max_concurrency / LARGEST_CONCURRENCY))
         batches = min(batches, ceil(total / min(largest, ITEMS_PER_SMALL_BATCH)))
         found = max(list_size, ceil(options.max_concurrency / batches))
+        rate = per_second(options.rate_limit) / options.max_concurrency
+        found = max(found, limited_concurrency(rate, options))
     return min(found, options.batch_size or found, options.max_concurrency)
+
+
+def limited_concurrency(rate: float, options: Options) -> int:
+    """Return the items in flight that a batch needs to begin `LEAST_RATE` items in a second.
+
+    Args:
+        rate: Items that may begin in a second for each of those in flight; 0 for any number.
+        options: The effective options: a person may want smaller batches.
+    """
+    if not rate or options.batch_concurrency is not None:
+        return 1
+    return min(ceil(LEAST_RATE / rate), LARGEST_CONCURRENCY, options.batch_size or LARGEST_CONCURRENCY)
 
 
 def _partition_size(total: int, options: Options, batch_concurrency: int) -> int:
@@ -220,7 +239,15 @@ def history_limit(options: Options, batches: int) -> int:
 
 
 def next_batch(
-    size: int, pace: float, remaining: int, concurrency: int, batches: int, options: Options
+    size: int,
+    pace: float,
+    remaining: int,
+    concurrency: int,
+    batches: int,
+    options: Options,
+    *,
+    rate: float = 0.0,
+    list_size: int = 1,
 ) -> int:
     """Return how many items the next batch of a partition takes.
 
@@ -234,12 +261,31 @@ def next_batch(
         concurrency: Items in flight of this batch.
         batches: Batches that the partition keeps in flight.
         options: The effective options.
+        rate: Items that may begin in a second for each of those in flight; 0 for any number.
+        list_size: Items that one call of the processor takes.
     """
     if options.batch_size is not None:
         return min(options.batch_size, remaining)
     fair = remaining // batches // concurrency * concurrency
     least = max(concurrency, ceil(min(pace * SHORTEST_BATCH, size)))
-    return min(remaining, max(least, min(size, fair)))
+    taken = min(remaining, max(least, min(size, fair)))
+    if rate:
+        taken = min(taken, max(list_size, ceil(rate * concurrency * options.batch_seconds)))
+    return taken
+
+
+def used_concurrency(count: int, concurrency: int, rate: float, options: Options) -> int:
+    """Return the items in flight that a batch of so many items has a use for.
+
+    Args:
+        count: Its items.
+        concurrency: Items in flight that it may have.
+        rate: Items that may begin in a second for each of those in flight, with which it would last about
+            `batch_seconds`; 0 for any number.
+        options: The effective options.
+    """
+    paced = ceil(count / (rate * options.batch_seconds)) if rate else 0
+    return min(concurrency, max(count, paced))
 
 
 def first_size(options: Options, bytes_per_item: float) -> int:

@@ -152,6 +152,7 @@ class RunRef:
         max_children: Children of any node at most.
         batch_concurrency: Items in flight of one batch at most.
         first: Index of the run's first item; partitions are numbered from there.
+        list_size: Items that one call of the processor takes.
     """
 
     run_id: str
@@ -163,6 +164,7 @@ class RunRef:
     max_children: int
     batch_concurrency: int
     first: int
+    list_size: int = 1
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,7 @@ class Order:
         now: Whether a pause cuts off what is in flight.
         resume_after: Seconds after which a pause is over; None for no end.
         max_concurrency: Items in flight from now on; None where they stay as they are.
+        rate_limit: Items that may begin in some time, such as `50/s`; `none` for any number, None where it stays.
     """
 
     id: str
@@ -188,6 +191,7 @@ class Order:
     now: bool = False
     resume_after: float | None = None
     max_concurrency: int | None = None
+    rate_limit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -203,6 +207,8 @@ class Standing:
         revoked: And batches that run begin no further item.
         tell_every: After so many further failures the node above wants to hear of them; 0 for never.
         tell_counters: And of counters, by name, after each was raised by so much.
+        rate: Items that may begin in a second for each of those in flight; 0 for any number. So the rate goes where
+            the concurrency goes.
     """
 
     version: int
@@ -213,6 +219,7 @@ class Standing:
     revoked: bool = False
     tell_every: int = 0
     tell_counters: dict[str, float] = field(default_factory=dict)
+    rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -285,6 +292,7 @@ class BatchInput:
             where nothing was, one checkpoint is made the commit, which says that all else remains.
         rests: The items, where they were handed back; empty for the range.
         last: Whether no item was left for others when it was planned: then nobody needs what it gives up.
+        rate: Items that it may begin in a second for each of those in flight; 0 for any number.
     """
 
     output: str
@@ -296,6 +304,7 @@ class BatchInput:
     concurrency: int
     rests: list[RestRef] = field(default_factory=list)
     last: bool = False
+    rate: float = 0.0
 
 
 @dataclass(frozen=True)

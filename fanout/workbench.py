@@ -10,6 +10,7 @@ from typing import Any
 
 from fanout.beside import beside
 from fanout.children.budget import INFLIGHT_BYTES, Budget
+from fanout.children.gate import Gate, Gates
 from fanout.errors import WorkerExhausted
 from fanout.item_processes import ItemProcesses
 from fanout.observability.logs import get_logger
@@ -34,6 +35,7 @@ class Workbench:
 
     Attributes:
         budget: The bytes that batches may hold.
+        gates: Where items wait for the rate limits of their runs.
         metrics: What is measured of batches.
         watchdog: Watches the event loop while a batch runs.
         exhausted: Set when this process is of no use any more.
@@ -59,6 +61,7 @@ class Workbench:
         self._item_processes: dict[str, ItemProcesses] = {}
         self._resources: dict[str, Any] = {}
         self.budget = Budget(max_inflight_bytes)
+        self.gates = Gates()
         self.metrics = Metrics()
         self.exhausted = asyncio.Event()
         self.exhaustion = ""
@@ -105,10 +108,12 @@ class Workbench:
         if self.exhaustion:
             raise WorkerExhausted(f"{self.exhaustion}: start another worker process")
 
-    def bind(self, processor: Processor[..., Any], params: dict[str, Any]) -> Callable[[Any], Any]:
-        """Return the processor's function as one of the item alone."""
+    def bind(
+        self, processor: Processor[..., Any], params: dict[str, Any], gate: Gate | None = None
+    ) -> Callable[[Any], Any]:
+        """Return the processor's function as one of the item alone; one for processes goes through the gate."""
         if processor.executor == "process":
-            return self._items_of(processor).bind(params)
+            return self._items_of(processor).bind(params, gate)
         function = processor.function
         if processor.lifespan is not None:
             resource = self._resources[processor.name]

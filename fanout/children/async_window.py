@@ -13,6 +13,7 @@ from pydantic_core import PydanticSerializationError
 
 from fanout.children.accounts import WrongOutputs, unserializable
 from fanout.children.book import Book
+from fanout.children.gate import Gate, NotBegun
 from fanout.children.window import LARGE, TURN, SlotWindow, current_slot
 from fanout.counting import current as counting
 from fanout.iteminfo import Info, current
@@ -70,6 +71,8 @@ class AsyncWindow(SlotWindow):
         deadline: Seconds after which no further item is begun.
         context: What the processor's code sees as its context.
         list_size: Items that one call takes; None for one at a time.
+        gate: Where items wait until they may begin; None where they need not.
+        gate_in_call: Whether a call goes through the gate by itself.
     """
 
     def __init__(
@@ -81,11 +84,14 @@ class AsyncWindow(SlotWindow):
         deadline: float,
         context: contextvars.Context,
         list_size: int | None = None,
+        gate: Gate | None = None,
+        gate_in_call: bool = False,
     ) -> None:
         # A list holds as many places of the window as it has items.
         self._list_size = None if list_size is None else min(list_size, limit)
         width = self._list_size or 1
-        super().__init__(book, limit=limit // width, deadline=deadline, width=width)
+        super().__init__(book, limit=limit // width, deadline=deadline, width=width, gate=gate)
+        self._pass = None if gate is None or gate_in_call else gate.through
         self._context = context
         self._call = call
         self._slots: set[_Slot] = set()
@@ -131,7 +137,7 @@ class AsyncWindow(SlotWindow):
     def _grow(self) -> None:
         """Open as many slots again as there are; called by the loop once a slot has to wait."""
         self._growing = False
-        if self._breathing or self.stopping or self._exhausted:
+        if self._breathing or self._queueing or self.stopping or self._exhausted:
             return
         for _ in range(min(self._open, self.limit - self._open)):
             self._start(self._source)
@@ -142,7 +148,7 @@ class AsyncWindow(SlotWindow):
         counting.set(slot.count)
         current_slot.set(slot)
         book, call, validate, dump = self.book, self._call, self.book.validate, self.book.dump
-        values, outputs, loop = book.values, book.outputs, self._loop
+        values, outputs, loop, let_in = book.values, book.outputs, self._loop, self._pass
         began = turn = last = loop.time()
         seen = noted = mask = 0
         for position in source:
@@ -153,6 +159,10 @@ class AsyncWindow(SlotWindow):
                 continue
             slot.position = position
             slot.since = 0.0
+            if let_in is not None:
+                with untimed():
+                    if not await let_in(1):
+                        break
             if not self._growing:
                 self._growing = True
                 loop.call_soon(self._grow)
@@ -160,6 +170,8 @@ class AsyncWindow(SlotWindow):
                 output = await call(item)
             except END_OF_ALL:
                 raise
+            except NotBegun:
+                break
             except BaseException as error:
                 if self._halted:
                     return
@@ -178,6 +190,7 @@ class AsyncWindow(SlotWindow):
             if not seen & mask:
                 now = loop.time()
                 slow = self.took.add_some(now - last - slot.waited, seen - noted)
+                began += slot.waited
                 last, noted, mask, slot.waited = now, seen, 0 if slow else QUICK_MASK, 0.0
                 if not seen & YIELD_MASK and now - turn > TURN:
                     await self._breathe(slot)
@@ -198,9 +211,14 @@ class AsyncWindow(SlotWindow):
             if not positions:
                 self._note_duration(slot, began, seen)
                 return
-            seen += 1
             slot.position, slot.listed = positions[0], positions
             slot.since = 0.0
+            if self._pass is not None:
+                with untimed():
+                    if not await self._pass(len(positions)):
+                        self._note_duration(slot, began, seen)
+                        return
+            seen += 1
             if not self._growing:
                 self._growing = True
                 self._loop.call_soon(self._grow)
@@ -211,6 +229,8 @@ class AsyncWindow(SlotWindow):
                     outcome = self._timed_out(slot)
             except END_OF_ALL:
                 raise
+            except NotBegun:
+                return
             except BaseException as error:
                 if self._halted:
                     return
@@ -220,12 +240,13 @@ class AsyncWindow(SlotWindow):
             settle_list(book, positions, outcome, self._failed, self._weigh)
             slot.position = -1
             await self._breathe(slot)
+            began += slot.waited
             last, slot.waited = self._loop.time(), 0.0
 
     def _note_duration(self, slot: _Slot, began: float, attempts: int) -> None:
         """Note what the attempts in a slot took, one after the other."""
         if slot.timed and attempts:
-            self.durations.append((self._loop.time() - began) / attempts)
+            self.durations.append((self._loop.time() - began - slot.waited) / attempts)
 
     async def _breathe(self, slot: _Slot) -> None:
         slot.position = -1

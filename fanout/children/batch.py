@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import math
 import time
@@ -20,6 +21,7 @@ from fanout.children.book import HOLD_SECONDS, Book
 from fanout.children.context import isolated
 from fanout.children.execution import Execution, Waiting, output
 from fanout.children.fitness import check_version
+from fanout.children.gate import Gate
 from fanout.children.life import Life, Superseded
 from fanout.children.loading import Loader
 from fanout.children.quarantine import QuarantineWindow
@@ -56,6 +58,12 @@ class _Job:
     execution: Execution
     life: Life
     metrics: BatchMetrics
+    gate: Gate | None = None
+
+    @property
+    def limit(self) -> int:
+        """Items in flight at most: what earlier attempts gave up others have."""
+        return max(1, self.batch.concurrency - self.life.given_up)
 
 
 class BatchActivity:
@@ -133,7 +141,9 @@ class BatchActivity:
             )
         options = Options(**record.options)
         job = _Job(batch, record, options, processor, store, execution, life, metrics)
-        return await self._run_items(job, left)
+        # From here on it counts, also what others of the run do while it reads.
+        with self._gate(job) as gate:
+            return await self._run_items(replace(job, gate=gate), left)
 
     async def _run_items(self, job: _Job, left: Sequence[Items]) -> BatchOutput:
         until = time.time() + HOLD_SECONDS
@@ -154,7 +164,7 @@ class BatchActivity:
                 with self._bench.budget.holding(window, most), self._bench.watchdog.watching(heartbeat):
                     with job.metrics.watching(window):
                         await run_window(window, job.execution, job.life, aside, last=job.batch.last)
-                    commit = await to_the_end(job.execution.commit(book, aside), job.life)
+                    commit = await to_the_end(_decide(job, book, aside), job.life)
         job.metrics.ended(seconds=job.execution.seconds, retries=book.retries, durations=window.durations)
         _record_commit(job.metrics, job.execution, commit)
         _log.debug(
@@ -188,25 +198,48 @@ class BatchActivity:
             )
         return book
 
+    def _gate(self, job: _Job) -> contextlib.AbstractContextManager[Gate | None]:
+        rate = job.batch.rate
+        if not rate or job.life.account.suspect:
+            # Of one in quarantine each cell has its part.
+            return contextlib.nullcontext()
+        least = job.processor.list_size or 1
+        return self._bench.gates.opened(job.batch.nonce, rate, job.limit, least=least)
+
     def _window(self, job: _Job, book: Book, context: contextvars.Context) -> Window:
         processor = job.processor
-        limit = max(1, job.batch.concurrency - job.life.given_up)
         if job.life.account.suspect:
             _log.warning(
                 "batch in quarantine: it has killed its workers",
                 deaths=job.life.account.all_deaths,
             )
             # Handed back, the rest would kill two more.
-            return QuarantineWindow(book, job.record.params, limit=limit, deadline=math.inf)
+            return QuarantineWindow(
+                book,
+                job.record.params,
+                limit=job.limit,
+                deadline=math.inf,
+                rate=job.batch.rate * job.limit,
+            )
         return open_window(
             book,
-            self._bench.bind(processor, processor.load_params(job.record.params)),
-            limit=limit,
+            self._bench.bind(processor, processor.load_params(job.record.params), job.gate),
+            limit=job.limit,
             deadline=topology.OVERTIME * job.options.batch_seconds,
             context=context,
             list_size=processor.list_size,
             threads=self._bench.threads if processor.executor == "thread" else None,
+            gate=job.gate,
+            gate_in_call=processor.executor == "process",
         )
+
+
+async def _decide(job: _Job, book: Book, aside: Sequence[Items]) -> Commit:
+    """Commit, and owe nothing: whoever has the batch's share of a rate limit next may use it at once."""
+    commit = await job.execution.commit(book, aside)
+    if job.gate is not None:
+        await job.gate.closed(lambda: job.life.waiting.hurry)
+    return commit
 
 
 def _record_commit(metrics: BatchMetrics, execution: Execution, commit: Commit) -> None:

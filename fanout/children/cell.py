@@ -28,6 +28,7 @@ from fanout.children.address import Address
 from fanout.children.book import Book
 from fanout.children.cellbook import CellBook, News
 from fanout.children.context import isolated
+from fanout.children.gate import Gate
 from fanout.children.ledger import Ledger
 from fanout.children.window import SlotWindow, current_slot
 from fanout.children.windows import open_window
@@ -60,6 +61,7 @@ class Order:
         limit: Items in flight at most.
         deadline: Seconds after which no further item is begun.
         activity: What `activity.info()` says, where there is an activity.
+        rate: Items that may begin in a second; 0 for any number.
     """
 
     run_id: str
@@ -74,6 +76,7 @@ class Order:
     limit: int
     deadline: float
     activity: activity.Info | None
+    rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -205,6 +208,7 @@ async def _window(
         list_size=processor.list_size,
         # What runs in processes elsewhere runs in threads here: this is the process that may die.
         threads=None if processor.is_async else Threads(order.limit),
+        gate=Gate.alone(order.rate, least=processor.list_size or 1) if order.rate else None,
     )
 
 

@@ -77,7 +77,9 @@ class Partition:
         self._samples = list(self._state.samples)
         self._standing = branch.standing or Standing(0, branch.concurrency)
         self._share = Share(self._standing.concurrency, self._run.batch_concurrency)
+        self._keep_to_rate()
         self._in_flight: dict[str, workflow.ActivityHandle[BatchOutput]] = {}
+        self._outdated: set[str] = set()
         self._hasty = False
         self._full = False
         self._endless = endless
@@ -132,12 +134,24 @@ class Partition:
         """Go by other standing orders from now on."""
         if standing.version <= self._standing.version:
             return
+        paced_anew = standing.rate != self._standing.rate
         self._standing = standing
         self._share.limit = standing.concurrency
-        for slot in self._share.revoke(0 if self._cuts_off or standing.revoked else self._share.limit):
+        if paced_anew:
+            # How quick batches were says nothing any more.
+            self._outdated = set(self._in_flight)
+            self._pace = 0.0
+            self._size = topology.first_size(self._options, self._bytes_per_item)
+            self._keep_to_rate()
+        all_end = self._cuts_off or standing.revoked or paced_anew
+        for slot in self._share.revoke(0 if all_end else self._share.limit):
             if slot in self._in_flight:
                 self._in_flight[slot].cancel()
         self.show()
+
+    def _keep_to_rate(self) -> None:
+        rate = self._standing.rate
+        self._share.pace(rate, topology.limited_concurrency(rate, self._options))
 
     @property
     def totals(self) -> Totals:
@@ -214,12 +228,20 @@ class Partition:
         concurrency = self._share.offer()
         if not concurrency or not self._work.ready(workflow.time()):
             return None
+        rate = self._standing.rate
         size = topology.next_batch(
-            self._size, self._pace, self._work.count, concurrency, self._share.batches, self._options
+            self._size,
+            self._pace,
+            self._work.count,
+            concurrency,
+            self._share.batches,
+            self._options,
+            rate=rate,
+            list_size=self._run.list_size,
         )
         portion = self._work.take(size, workflow.time())
         # What it cannot use it must not hold, nor give up later.
-        concurrency = min(concurrency, portion.count)
+        concurrency = topology.used_concurrency(portion.count, concurrency, rate, self._options)
         key = self._key()
         self._share.take(_slot_of(key), concurrency)
         return self._run_batch(key, portion, concurrency)
@@ -289,6 +311,7 @@ class Partition:
                 concurrency=concurrency,
                 rests=portion.rests,
                 last=not self._work.count,
+                rate=self._standing.rate,
             ),
             task_queue=queue if concurrency else wire.control_queue(queue),
             result_type=BatchOutput,
@@ -311,8 +334,12 @@ class Partition:
         self._committed = workflow.now()
         done = output.totals.done
         # A batch of a few rounds spends most of its time on the last of its items, and says little of the others.
-        if done and (done >= MANY_ROUNDS * concurrency or not self._pace):
-            self._pace = done / max(output.seconds, 1e-6)
+        pace = done / max(output.seconds, 1e-6)
+        # Nor has one many rounds that keeps to a rate limit; but that it can be so quick is certain.
+        quicker = self._standing.rate and pace > self._pace
+        telling = done >= MANY_ROUNDS * concurrency or not self._pace or quicker
+        if done and telling and _slot_of(key) not in self._outdated:
+            self._pace = pace
         outputs = self._totals.result_bytes / max(self._totals.succeeded, 1)
         self._size = topology.grown_size(
             self._size, self._pace, self._options, max(self._bytes_per_item, outputs)

@@ -18,7 +18,7 @@ from fanout.children.book import Book
 from fanout.children.cell import Order
 from fanout.children.cell_process import CellProcess
 from fanout.children.cellbook import Message
-from fanout.children.isolation import Death, Ended, Isolation
+from fanout.children.isolation import WAYS, Death, Ended, Isolation
 from fanout.children.window import Window
 from fanout.models import Json
 
@@ -33,14 +33,25 @@ class QuarantineWindow(Window):
         params: Parameters of the run, as JSON.
         limit: Items in flight at most.
         deadline: Seconds after which no further item is begun, but for finding out which of some has killed.
+        rate: Items that may begin in a second; 0 for any number. Suspects, which are looked into in several cells at
+            once, have an equal part of it each.
     """
 
-    def __init__(self, book: Book, params: dict[str, Json], *, limit: int, deadline: float) -> None:
+    def __init__(
+        self,
+        book: Book,
+        params: dict[str, Json],
+        *,
+        limit: int,
+        deadline: float,
+        rate: float = 0.0,
+    ) -> None:
         self.book = book
         self.limit = limit
         self.stopping = False
         self.most = book.options.max_batch_bytes
         self._params = params
+        self._rate = rate
         self._deadline = deadline
         self._cells: set[CellProcess] = set()
         self._number = 0
@@ -167,6 +178,7 @@ class QuarantineWindow(Window):
             limit=max(1, min(self.limit, len(positions))),
             deadline=left,
             activity=_activity(),
+            rate=self._rate / WAYS if suspects else self._rate,
         )
 
 

@@ -91,6 +91,9 @@ async def _let_end(window: Window, running: set[asyncio.Future[None]], life: Lif
     if details is None or not details.cancel_requested or details.worker_shutdown:
         return
     window.stop()
+    if window.gate is not None:
+        # What the others in this process may begin is said anew.
+        window.gate.retire()
     while not (any(one.done() for one in running) or await life.hasty()):
         await asyncio.wait(running, timeout=HASTE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
 
@@ -132,6 +135,9 @@ async def _give_up(window: Window, life: Life) -> None:
     while True:
         await asyncio.sleep(SPARE_SECONDS)
         if spare := window.give_up():
+            if window.gate is not None:
+                # Others begin with it what this one has begun already.
+                await window.gate.give_up(spare)
             await life.give_up(spare)
 
 

@@ -26,13 +26,24 @@ class Share:
         self.limit = limit
         self._batch_concurrency = batch_concurrency
         self.spent = 0
+        self._rate, self._wide = 0.0, 1
         self._held: dict[str, int] = {}
+        self._rates: dict[str, float] = {}
         self._ending: set[str] = set()
+
+    def pace(self, rate: float, wide: int) -> None:
+        """Go by a rate limit from now on.
+
+        Args:
+            rate: Items that may begin in a second for each of those in flight; 0 for any number.
+            wide: Items in flight that a batch is to have at least, as far as there are so many.
+        """
+        self._rate, self._wide = rate, wide
 
     @property
     def batches(self) -> int:
         """How many batches are in flight where the whole share is spent evenly."""
-        return min(ceil(self.limit / self._batch_concurrency), MAX_WINDOW)
+        return min(ceil(self.limit / self._most), MAX_WINDOW)
 
     @property
     def in_flight(self) -> int:
@@ -42,19 +53,23 @@ class Share:
     def offer(self) -> int:
         """Return the items in flight of the next batch; 0 where it has to wait.
 
-        What is free is divided evenly. Less than half of what a batch may have is not worth one, while others run.
+        What is free is divided evenly. Less than half of what a batch may have is not worth one, while others run; less
+        than a quarter where there is a rate limit: the part of it that waits as well is lost.
         """
-        most = min(self.limit, MAX_WINDOW * self._batch_concurrency)
-        free = most - self.spent
+        largest = self._most
+        free = min(self.limit, MAX_WINDOW * largest) - self.spent - self._owed()
         if free <= 0 or self.in_flight >= MAX_BATCHES:
             return 0
-        offered = ceil(free / ceil(free / self._batch_concurrency))
-        return offered if 2 * offered >= self._batch_concurrency or not self._held else 0
+        offered = ceil(free / ceil(free / largest))
+        worth = (4 if self._rate else 2) * offered >= largest
+        return offered if worth or not self._held else 0
 
     def take(self, key: str, count: int) -> None:
         """Note what a batch holds from now on."""
         self._held[key] = count
         self.spent += count
+        if self._rate:
+            self._rates[key] = self._rate
 
     def give_up(self, key: str, count: int) -> None:
         """Note that a batch in flight needs so many no more; one that has ended has given up all."""
@@ -66,6 +81,7 @@ class Share:
     def end(self, key: str) -> None:
         """Note the end of a batch."""
         self.spent -= self._held.pop(key)
+        self._rates.pop(key, None)
         self._ending.discard(key)
 
     def is_ending(self, key: str) -> bool:
@@ -87,3 +103,21 @@ class Share:
                 left -= self._held[key]
         self._ending.update(chosen)
         return chosen
+
+    # ---- private
+
+    @property
+    def _most(self) -> int:
+        """Items in flight of one batch at most."""
+        return max(self._batch_concurrency, min(self._wide, self.limit))
+
+    def _owed(self) -> int:
+        """Return what older batches hold beyond their number: each of theirs may still begin more than a new one."""
+        if not self._rate:
+            return 0
+        dear = (
+            self._held[key] * (rate / self._rate - 1)
+            for key, rate in self._rates.items()
+            if rate > self._rate
+        )
+        return ceil(sum(dear))

@@ -14,6 +14,7 @@ from pydantic_core import PydanticSerializationError
 from fanout.children.accounts import unserializable
 from fanout.children.async_window import settle_list, take_list
 from fanout.children.book import Book
+from fanout.children.gate import Gate
 from fanout.children.window import LARGE, LONGEST_TICK, SlotWindow, current_slot
 from fanout.counting import current as counting
 from fanout.iteminfo import Info, current
@@ -60,6 +61,7 @@ class ThreadWindow(SlotWindow):
         context: What the processor's code sees as its context.
         pool: The worker's threads.
         list_size: Items that one call takes; None for one at a time.
+        gate: Where items wait until they may begin; None where they need not.
     """
 
     def __init__(
@@ -72,10 +74,11 @@ class ThreadWindow(SlotWindow):
         context: contextvars.Context,
         pool: Threads,
         list_size: int | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._list_size = None if list_size is None else min(list_size, limit)
         width = self._list_size or 1
-        super().__init__(book, limit=limit // width, deadline=deadline, width=width)
+        super().__init__(book, limit=limit // width, deadline=deadline, width=width, gate=gate)
         self._call = call
         self._context = context
         self._pool = pool
@@ -126,7 +129,9 @@ class ThreadWindow(SlotWindow):
             self._looked = now
             room = min(max(self._open, 1), self.limit - self._open)
         self._pace = min(2 * self._pace, LONGEST_TICK)
-        if not self.stopping and not self._exhausted and (overdue or ended < QUICK * self._open * elapsed):
+        if self.stopping or self._exhausted or self._queueing:
+            return
+        if overdue or ended < QUICK * self._open * elapsed:
             for _ in range(room):
                 self._start(self._source)
 
@@ -184,6 +189,8 @@ class ThreadWindow(SlotWindow):
                 book.reject(position, error)
                 return True
             self._begin(slot, [position])
+        if not self._let_in(slot):
+            return False
         began = time.monotonic()
         failure: BaseException | None = None
         row = b""
@@ -215,6 +222,8 @@ class ThreadWindow(SlotWindow):
             if not positions:
                 return False
             self._begin(slot, positions)
+        if not self._let_in(slot):
+            return False
         began = time.monotonic()
         outcome: Any
         try:
@@ -233,6 +242,19 @@ class ThreadWindow(SlotWindow):
         slot.position = positions[0]
         slot.positions = positions
         slot.since = 0.0
+
+    def _let_in(self, slot: _Slot) -> bool:
+        """Wait until the items of a slot may begin; returns whether they may. Nobody else has them meanwhile."""
+        if self.gate is None:
+            return True
+        with self._lock:
+            positions, slot.positions = slot.positions, []
+        let_in = self.gate.through_in_thread(len(positions))
+        with self._lock:
+            if not let_in or slot.abandoned:
+                return False
+            self._begin(slot, positions)
+        return True
 
     def _end(self, slot: _Slot, seconds: float) -> None:
         items = len(slot.positions)

@@ -20,6 +20,7 @@ from operator import length_hint
 from typing import Protocol
 
 from fanout.children.book import HOLD_SECONDS, Book
+from fanout.children.gate import Gate
 from fanout.durations import Durations
 from fanout.storage.records import Effort
 
@@ -65,6 +66,7 @@ class Window(ABC):
         most: Bytes of outputs that it may hold; the budget of the process lowers it.
         limit: Slots at most.
         width: Items that run in one slot.
+        gate: Where items wait for the run's rate limit; None where it has none.
         durations: Mean seconds of the attempts in a slot, of the first slots that were opened.
     """
 
@@ -72,6 +74,7 @@ class Window(ABC):
     most: int
     limit: int
     width: int = 1
+    gate: Gate | None = None
     durations: Sequence[float] = ()
 
     @abstractmethod
@@ -117,10 +120,14 @@ class SlotWindow(Window):
         limit: Slots at most.
         deadline: Seconds after which no further item is begun.
         width: Items that run in one slot.
+        gate: Where items wait until they may begin; None where they need not.
     """
 
-    def __init__(self, book: Book, *, limit: int, deadline: float, width: int = 1) -> None:
+    def __init__(
+        self, book: Book, *, limit: int, deadline: float, width: int = 1, gate: Gate | None = None
+    ) -> None:
         self.book = book
+        self.gate = gate
         self.limit = self._largest = limit
         self.width = width
         self.stopping = False
@@ -165,6 +172,8 @@ class SlotWindow(Window):
     def stop(self) -> None:
         """Begin no further item; what is in flight ends."""
         self.stopping = True
+        if self.gate is not None:
+            self.gate.stop()
 
     @abstractmethod
     async def halt(self) -> None:
@@ -173,7 +182,7 @@ class SlotWindow(Window):
     def give_up(self) -> int:
         """See base class. Called now and then: what was free the last time as well is given up."""
         with self.guard():
-            if not (self._exhausted or self.stopping):
+            if self._queueing or not (self._exhausted or self.stopping):
                 return 0
             # Each of those that wait for another attempt will need a slot.
             needed = self._open + (0 if self.stopping else len(self._retries))
@@ -189,8 +198,8 @@ class SlotWindow(Window):
 
     @property
     def in_flight(self) -> int:
-        """Slots that are open."""
-        return self._open
+        """Slots that are open, but for those whose item waits for the rate limit."""
+        return self._open - self._queueing
 
     @property
     def begun(self) -> int:
@@ -204,6 +213,11 @@ class SlotWindow(Window):
         )
 
     # ---- for the kinds of windows
+
+    @property
+    def _queueing(self) -> int:
+        """Slots whose item waits for the rate limit; while there are some, further slots would wait as well."""
+        return 0 if self.gate is None else self.gate.waiting
 
     @abstractmethod
     def _start(self, source: Iterator[int]) -> None:
@@ -280,7 +294,7 @@ class SlotWindow(Window):
     def _filling(self) -> bool:
         """Tell whether most items that began are in flight, and more can begin: to hand those back gains nothing."""
         begun = self.begun
-        return begun < self.limit and begun <= 2 * self._open
+        return begun < self.limit and begun <= 2 * self._open and not self._queueing
 
     def _finished(self) -> bool:
         if self._open:

@@ -79,13 +79,22 @@ async def update(
     connection: Connection,
     chosen: Chosen,
     ordering: Ordering,
-    max_concurrency: Annotated[
-        int, typer.Option(min=1, help="Items in flight over the whole run from now on.")
-    ],
     runs: RunIds = None,
+    max_concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Items in flight over the whole run from now on.")
+    ] = None,
+    rate_limit: Annotated[
+        str | None,
+        typer.Option(help="Items that begin in a second or minute, such as 50/s; none lifts the limit."),
+    ] = None,
 ) -> int:
-    """Change how many items of runs may be in flight, while they go on."""
-    said = {"max_concurrency": max_concurrency, **ordering.arguments}
+    """Change how many items of runs may be in flight, or begin in some time, while they go on."""
+    from fanout.runorders import changes
+
+    wanted = {"max_concurrency": max_concurrency, "rate_limit": rate_limit}
+    # What is wrong here is so for each of the runs.
+    changes(**wanted)
+    said = {**wanted, **ordering.arguments}
     return await _order(connection, chosen, ordering, runs, "update", lambda run: run.update(**said))
 
 

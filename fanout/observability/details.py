@@ -206,6 +206,8 @@ def of_partition(
             f"in flight: {window.in_flight:,} items in {counted(window.batches, 'batch', 'batches')}, "
             f"of {standing.concurrency:,} items that may be"
         )
+    if standing.rate:
+        lines.append(f"rate limit: {standing.rate * standing.concurrency:,.6g} items a second of the run's")
     if window.waiting:
         lines.append(f"waiting for a retry: {window.waiting:,}")
     if committed is not None:

@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from fanout.parent import judge
     from fanout.parent.branch import Branch, as_failure
     from fanout.parent.tiler import Span, Tiler
+    from fanout.rates import per_second
     from fanout.wire import (
         BranchInput,
         BranchOutput,
@@ -60,6 +61,7 @@ class RunWorkflow:
         self._stance = orders.Stance()
         self._orders: set[str] = set()
         self._concurrency = 0
+        self._rate_limit: str | None = None
         self._version = 0
         self._judge: judge.Judge | None = None
 
@@ -163,15 +165,17 @@ class RunWorkflow:
 
     def _standing(self) -> Standing:
         stance = self._stance
+        concurrency = stance.max_concurrency or self._concurrency
         return Standing(
             version=self._version,
-            concurrency=stance.max_concurrency or self._concurrency,
+            concurrency=concurrency,
             paused=stance.paused,
             now=stance.now,
             draining=stance.draining,
             revoked=stance.failing or stance.enough,
             tell_every=self._judge.tell_every if self._judge else 0,
             tell_counters=judge.counter_steps(self._order.stop_when),
+            rate=per_second(stance.rate_limit or self._rate_limit) / max(concurrency, 1),
         )
 
     # ---- what ends it early
@@ -216,7 +220,7 @@ class RunWorkflow:
         first = await self._plan()
         options = Options(**first.options)
         self._output = first.output
-        self._concurrency = options.max_concurrency
+        self._concurrency, self._rate_limit = options.max_concurrency, options.rate_limit
         if "tolerated_failures" in first.options:
             # Runs that an earlier version has planned tolerate all.
             self._judge = self._new_judge(options)
@@ -232,6 +236,7 @@ class RunWorkflow:
             max_children=shape.max_children,
             batch_concurrency=shape.batch_concurrency,
             first=self._order.source.skip,
+            list_size=first.list_size,
         )
         with quick.alongside(self._keep_judging(), self._keep_counting()):
             if topology.runs_alone(shape, self._total, options):

@@ -17,6 +17,7 @@ from fanout.planning.runplan import RunPlan
 from fanout.planning.tree import START_SECONDS, Size, plan_tree
 from fanout.plugin import default_store
 from fanout.processors import Processor, as_processor
+from fanout.rates import per_second
 from fanout.readers import Reader, from_source
 from fanout.readers.paging import next_page
 from fanout.storage.files import Files
@@ -84,6 +85,10 @@ async def plan(
                 else "; batches are counted as if items took no time, slow ones make more"
             )
         )
+    rate = per_second(options.rate_limit)
+    least = size.total / rate if rate else 0.0
+    if rate:
+        notes.append(f"rate_limit={options.rate_limit}: the run takes {least:,.0f} s at least")
     return RunPlan(
         processor=wanted if isinstance(wanted, str) else wanted.name,
         items=size.total,
@@ -103,7 +108,7 @@ async def plan(
         read_bytes=0 if size.inline else 2 * size.bytes,
         in_flight=tree.in_flight,
         item_seconds=seconds,
-        seconds=None if seconds is None else tree.seconds,
+        seconds=None if seconds is None else max(tree.seconds, least),
         options=asdict(options),
         warnings=tuple(advise(size, options, tree, seconds or 0.0)),
         notes=tuple(notes),

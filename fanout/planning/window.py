@@ -7,7 +7,7 @@ are more of them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, inf
 
@@ -15,6 +15,7 @@ from fanout import topology
 from fanout.children.share import Share
 from fanout.options import Options
 from fanout.planning import events
+from fanout.rates import per_second
 
 BATCH_OVERHEAD = 0.03
 """Seconds from the end of a batch to the beginning of the next one, about, on a small server."""
@@ -125,6 +126,11 @@ def _run(
     """Let batches begin and end, all that are in flight at the same time."""
     done = _Done()
     live = len(widths)
+    rate = per_second(options.rate_limit) / options.max_concurrency
+
+    def lasts(count: int, width: int) -> float:
+        return max(item_seconds * ceil(count / width), count / (rate * width) if rate else 0.0)
+
     size, pace = topology.first_size(options, bytes_per_item), 0.0
     left = items
     while left:
@@ -132,19 +138,19 @@ def _run(
         for width in widths:
             if not left:
                 break
-            count = topology.next_batch(size, pace, left, width, live, options)
+            count = topology.next_batch(size, pace, left, width, live, options, rate=rate)
             left -= count
             at_once.append((count, min(width, count)))
         handed_back = 0
         for count, width in at_once:
             ended = min(count, _begun(width, topology.OVERTIME * options.batch_seconds, item_seconds))
             handed_back += count - ended
-            done.add(ended, item_seconds * ceil(ended / width))
+            done.add(ended, lasts(ended, width))
         left += handed_back
         pace = at_once[0][1] / item_seconds if item_seconds else inf
         size = topology.grown_size(size, pace, options, bytes_per_item)
         if (size, pace) == before and not handed_back and len(at_once) == live:
-            left -= _repeat(done, at_once, left, size, item_seconds)
+            left -= _repeat(done, at_once, left, size, lasts)
     return done
 
 
@@ -154,7 +160,11 @@ def _begun(width: int, seconds: float, item_seconds: float) -> int:
 
 
 def _repeat(
-    done: _Done, at_once: Sequence[tuple[int, int]], left: int, size: int, item_seconds: float
+    done: _Done,
+    at_once: Sequence[tuple[int, int]],
+    left: int,
+    size: int,
+    lasts: Callable[[int, int], float],
 ) -> int:
     """Count many equal rounds of batches in one step; returns their items.
 
@@ -164,5 +174,5 @@ def _repeat(
     widest = max(width for _, width in at_once)
     rounds = max(0, (left - len(at_once) * (size + widest)) // together)
     for count, width in at_once:
-        done.add(count, item_seconds * ceil(count / width), rounds)
+        done.add(count, lasts(count, width), rounds)
     return rounds * together

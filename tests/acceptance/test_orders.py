@@ -18,9 +18,16 @@ def test_a_run_is_paused_changed_resumed_and_drained(project: Project, run_id: s
     again = project.fanout("pause", run_id)
     assert again.returncode == 1
     assert f"{run_id}: refused: it is paused already" in again.stderr
-    changed = project.fanout("update", run_id, "--max-concurrency", "2", "--json")
+    nothing = project.fanout("update", run_id)
+    assert nothing.returncode == 2
+    assert "say what to change: max_concurrency or rate_limit" in nothing.stderr
+    wrong = project.fanout("update", run_id, "--rate-limit", "30")
+    assert wrong.returncode == 2
+    assert "rate_limit: say items per second or minute, such as 200/s" in wrong.stderr
+    changed = project.fanout("update", run_id, "--max-concurrency", "2", "--rate-limit", "30/s", "--json")
     event = json.loads(changed.stdout)
-    assert (event["run"], event["kind"], event["effect"]) == (run_id, "update", "max_concurrency is 2")
+    assert (event["run"], event["kind"]) == (run_id, "update")
+    assert event["effect"] == "max_concurrency is 2; rate_limit is 30/s"
     assert project.fanout("resume", run_id).returncode == 0
     refused = project.fanout("drain", run_id)
     assert refused.returncode == 2

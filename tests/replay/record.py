@@ -173,6 +173,20 @@ async def enough(client: Client, folder: Path) -> str:
     return await stopped(run)
 
 
+async def limited(client: Client, folder: Path) -> str:
+    """Change the rate limit of partitions while they go on, and lift it."""
+    run = await fanout.start(
+        client, recorded, fanout.Range(120), id="limited", task_queue=QUEUE, rate_limit="40/s",
+        partition_size=60, batch_seconds=0.5, history_limit=120,
+    )  # fmt: skip
+    await eventually(lambda: list((folder / "out" / "limited").glob("*/_commits/*/*.json")))
+    await run.update(rate_limit="20/s", max_concurrency=50)
+    await asyncio.sleep(1)
+    await run.update(rate_limit="none")
+    await run.result()
+    return run.id
+
+
 async def _goes_on(run: fanout.Run) -> bool:
     return (await run.events())[-1].kind == "resume"
 
@@ -227,6 +241,7 @@ KINDS = (
     ordered_alone,
     exceeded,
     enough,
+    limited,
     failed,
     refused,
 )

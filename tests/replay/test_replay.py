@@ -30,6 +30,8 @@ KINDS = {
     "groups-group",
     "groups-partition",
     "groups-run",
+    "limited-partition",
+    "limited-run",
     "ordered-group",
     "ordered-partition",
     "ordered-run",

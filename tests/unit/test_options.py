@@ -10,6 +10,7 @@ from temporalio.common import RetryPolicy
 
 from fanout.errors import UsageError
 from fanout.options import Options, check, from_environment, from_retry_policy, resolve
+from fanout.rates import per_second
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,13 @@ from fanout.options import Options, check, from_environment, from_retry_policy, 
         ({"max_concurrency": 0}, "option max_concurrency: input should be greater than or equal to 1, got 0"),
         ({"batch_size": "many"}, "option batch_size: input should be a valid integer, unable to parse "),
         ({"timeout": timedelta(0)}, "option timeout: input should be greater than 0, got 0"),
+        ({"rate_limit": "200"}, "option rate_limit: say items per second or minute, such as 200/s or "),
+        ({"rate_limit": "x/s"}, "option rate_limit: say items per second or minute, such as 200/s or "),
+        ({"rate_limit": "5/h"}, "option rate_limit: say items per second or minute, such as 200/s or "),
+        ({"rate_limit": 200}, "option rate_limit: say items per second or minute, such as 200/s or "),
+        ({"rate_limit": "0/s"}, "option rate_limit: a rate is above 0; to stop a run for a while, pause it"),
+        ({"rate_limit": "0.5/min"}, "option rate_limit: a rate is at least 1/min and at most 10000000/s"),
+        ({"rate_limit": "10000001/s"}, "option rate_limit: a rate is at least 1/min and at most 10000000/s"),
     ],
 )
 def test_an_option_that_does_not_fit_is_named(settings: dict[str, Any], message: str) -> None:
@@ -84,3 +92,25 @@ def test_backoffs_grow_up_to_their_maximum(
     options = Options(retry_initial=initial, retry_coefficient=coefficient, retry_maximum=longest)
     now, later = options.backoff(attempt), options.backoff(attempt + 1)
     assert 0 <= now <= later <= longest
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("200/s", 200.0),
+        (" 12000 / min", 200.0),
+        ("2.5/s", 2.5),
+        ("1/min", 1 / 60),
+        ("none", 0.0),
+        (None, 0.0),
+    ],
+)
+def test_a_rate_says_items_per_second_or_minute(text: str | None, items: float) -> None:
+    assert per_second(text) == pytest.approx(items)
+    assert per_second(check({"rate_limit": text})["rate_limit"]) == pytest.approx(items)
+
+
+def test_a_limit_of_the_processor_is_lifted_by_none() -> None:
+    assert resolve({"rate_limit": "none"}, {"rate_limit": "5/s"}).rate_limit is None
+    assert resolve({}, {"rate_limit": "5/s"}, {"rate_limit": "6/s"}).rate_limit == "5/s"
+    assert from_environment({"FANOUT_RATE_LIMIT": "7/s"}) == {"rate_limit": "7/s"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +21,7 @@ given_orders = st.builds(
     who=st.just("someone"),
     now=st.booleans(),
     max_concurrency=st.none() | st.integers(1, 3),
+    rate_limit=st.none() | st.sampled_from(["5/s", "6/min", "none", "of a later version"]),
 )
 
 
@@ -35,6 +38,28 @@ def test_an_order_that_is_refused_changes_nothing_and_any_other_does(found: list
         assert after.now <= after.paused
         stance = after
     assert stance.status in (Status.RUNNING, Status.PAUSED, Status.DRAINING)
+
+
+def update(**said: Any) -> Order:
+    return Order("id", "update", 0.0, "someone", **said)
+
+
+def test_an_update_changes_several_things_and_says_what_became_of_each() -> None:
+    stance, effect = orders.apply(Stance(), update(max_concurrency=5000, rate_limit="5/s"))
+    assert effect == orders.Effect("max_concurrency is 5,000; rate_limit is 5/s")
+    stance, effect = orders.apply(stance, update(max_concurrency=5000, rate_limit="none"))
+    assert effect == orders.Effect("max_concurrency is 5,000 already; rate_limit is none, was 5/s")
+    assert (stance.max_concurrency, stance.rate_limit) == (5000, "none")
+    same, effect = orders.apply(stance, update(rate_limit="none"))
+    assert (same, effect) == (stance, orders.Effect("rate_limit is none already", refused=True))
+    same, effect = orders.apply(stance, update())
+    assert (same, effect) == (stance, orders.Effect("it says nothing to change", refused=True))
+
+
+def test_a_rate_that_is_none_is_refused_and_not_met_again() -> None:
+    stance, effect = orders.apply(Stance(), update(max_concurrency=3, rate_limit="fast"))
+    assert stance == Stance()
+    assert effect.words.startswith("rate_limit 'fast': say items per second or minute")
 
 
 @given(st.lists(st.integers(0, 1000), max_size=50), st.integers(0, 100_000))
@@ -77,3 +102,38 @@ def test_no_more_batches_are_told_to_end_than_it_takes_and_none_twice(
         assert share.is_ending(key)
         share.end(key)
         assert not share.is_ending(key)
+
+
+@given(
+    limit=st.integers(1, 200),
+    older=st.floats(0.01, 100),
+    rate=st.floats(0.01, 100),
+    wider=st.integers(1, 50),
+    more=st.integers(0, 200),
+)
+def test_batches_begun_at_a_higher_rate_and_new_ones_keep_to_the_new_rate_together(
+    limit: int, older: float, rate: float, wider: int, more: int
+) -> None:
+    share, held = Share(limit, 10), dict[str, float]()
+
+    def begin(worth: float) -> None:
+        while offered := share.offer():
+            key = str(len(held))
+            share.take(key, offered)
+            held[key] = offered * worth
+
+    share.pace(older, wider)
+    begin(older)
+    assert sum(held.values()) <= older * limit * 1.001
+    share.revoke(0)
+    share.limit = limit + more
+    share.pace(rate, wider)
+    before = sum(held.values())
+    begin(rate)
+    assert sum(held.values()) <= max(before, rate * (limit + more)) * 1.001
+    for key in [key for key in held if share.is_ending(key)]:
+        share.end(key)
+        del held[key]
+        begin(rate)
+        assert sum(held.values()) <= max(before, rate * (limit + more)) * 1.001
+    assert share.spent > 0

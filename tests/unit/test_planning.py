@@ -179,3 +179,15 @@ async def test_an_earlier_run_says_how_long_an_item_takes(tmp_path: Path) -> Non
         await fanout.plan("f", [1], like="other", output=tmp_path)
     with pytest.raises(fanout.UsageError, match="said twice"):
         await fanout.plan("f", [1], like="urls", item_seconds=1, output=tmp_path)
+
+
+async def test_a_rate_limit_says_how_long_a_run_takes_at_least() -> None:
+    known = await fanout.plan("known", fanout.Range(12_000), item_seconds=0.01, rate_limit="20/s")
+    assert known.seconds is not None
+    assert 600 <= known.seconds < 700
+    assert "rate_limit=20/s: the run takes 600 s at least" in known.notes
+    # Batches last ten seconds, as others do.
+    assert known.levels[-1].count == 120
+    unknown = await fanout.plan("known", fanout.Range(12_000), rate_limit="1200/min")
+    assert unknown.seconds is None
+    assert "rate_limit=1200/min: the run takes 600 s at least" in unknown.notes

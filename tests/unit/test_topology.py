@@ -24,6 +24,7 @@ options = st.builds(
     batch_concurrency=st.none() | st.integers(1, 100_000),
     max_children=st.integers(2, 1000) | st.just(1000),
     history_limit=st.none() | st.integers(100, 40_000),
+    rate_limit=st.none() | st.sampled_from(["1/min", "10/s", "200/s", "100000/s"]),
 )
 
 
@@ -228,3 +229,38 @@ def test_an_estimate_that_was_far_too_low_still_fits_the_tree(
 def test_a_size_that_is_known_leaves_no_child_with_the_rest() -> None:
     shape = topology.plan(1000, Options(max_children=2))
     assert not any(shape.takes_the_rest(number) for number in range(10))
+
+
+@pytest.mark.parametrize(
+    ("rate", "concurrency", "batches"),
+    [("10/min", 100, 1), ("50/s", 100, 6), ("200/s", 100, 10), ("200/s", 10_000, 20), ("50/s", 10**6, 100)],
+)
+def test_a_limited_run_has_about_as_many_batches_as_have_a_rate_worth_having(
+    rate: str, concurrency: int, batches: int
+) -> None:
+    chosen = Options(max_concurrency=concurrency, rate_limit=rate)
+    shape = topology.plan(10**7, chosen)
+    live = topology.live_children(shape, shape.levels, concurrency, 10**7)
+    spent = [spread(shape.batch_concurrency, share, 10**7) for share in topology.divide(concurrency, live)]
+    assert sum(map(len, spent)) == batches
+    assert sum(map(sum, spent)) == concurrency
+
+
+@given(
+    rate=st.floats(0.001, 100),
+    concurrency=st.integers(1, 1000),
+    remaining=st.integers(1, 10**6),
+    list_size=st.integers(1, 50),
+)
+def test_a_batch_that_keeps_to_a_rate_lasts_as_long_as_others(
+    rate: float, concurrency: int, remaining: int, list_size: int
+) -> None:
+    chosen = Options()
+    taken = topology.next_batch(
+        30_000, 0.0, remaining, concurrency, 1, chosen, rate=rate, list_size=list_size
+    )
+    assert 1 <= taken <= remaining
+    assert taken <= max(list_size, rate * concurrency * chosen.batch_seconds + 1)
+    used = topology.used_concurrency(taken, concurrency, rate, chosen)
+    # However few items it has, its share is enough to be through with them in time.
+    assert used == concurrency or taken <= used * rate * chosen.batch_seconds * 1.001

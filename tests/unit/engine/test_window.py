@@ -14,6 +14,7 @@ import pytest
 import fanout
 from fanout.children.async_window import AsyncWindow
 from fanout.children.book import Book
+from fanout.children.gate import Gate
 from fanout.children.thread_window import ThreadWindow
 from fanout.children.window import SlotWindow
 from fanout.options import Options
@@ -48,7 +49,7 @@ class Case:
         """Items with an outcome."""
         return len(self.book) - len(self.book.unsettled())
 
-    def window(self, act: Callable[[int], Any]) -> SlotWindow:
+    def window(self, act: Callable[[int], Any], gate: Gate | None = None) -> SlotWindow:
         """Return the window: `act` is called by each item, and may return seconds to wait."""
 
         def begin() -> None:
@@ -96,7 +97,12 @@ class Case:
         context = contextvars.copy_context()
         if self.kind == "async":
             return AsyncWindow(
-                self.book, processor.function, limit=self.limit, deadline=self.deadline, context=context
+                self.book,
+                processor.function,
+                limit=self.limit,
+                deadline=self.deadline,
+                context=context,
+                gate=gate,
             )
         return ThreadWindow(
             self.book,
@@ -105,6 +111,7 @@ class Case:
             deadline=self.deadline,
             context=context,
             pool=Threads(self.limit),
+            gate=gate,
         )
 
 
