@@ -18,7 +18,8 @@ from fanout.storage.records import Commit, Effort, RollUp
 from fanout.storage.roots import to_path
 from tests.integration import processors_in_processes as in_processes
 from tests.integration.engine import Engine
-from tests.integration.gate import Gate
+from tests.integration.processors_in_workers import timed
+from tests.integration.workers import Workers
 from tests.waiting import eventually
 
 
@@ -100,15 +101,17 @@ async def test_waiting_for_a_process_is_no_time_of_an_item(engine: Engine) -> No
 
 
 async def test_a_report_of_a_run_that_goes_on_needs_no_worker_and_one_of_no_run_is_an_error(
-    engine: Engine, tmp_path: Path
+    engine: Engine, workers: Workers, tmp_path: Path
 ) -> None:
-    gate = Gate(10)
-    processor = fanout.processor(gate.__call__, name="gated")
-    async with engine.worker(processor, shutdown_timeout=0.5) as client:
-        run = await engine.start(
-            client, processor, fanout.Range(20), batch_size=5, batch_concurrency=5, max_concurrency=5
-        )
-        await eventually(lambda: gate.held)
+    client = await engine.client(timed)
+    worker = await workers.start()
+    run = await engine.start(
+        client, timed, fanout.Range(900), params={"seconds": 0.05}, batch_size=5, batch_concurrency=5,
+        max_concurrency=5,
+    )  # fmt: skip
+    await eventually(lambda: len(workers.intervals()) >= 20)
+    worker.kill()
+    await worker.wait()
     page = (await run.report(tmp_path / "report.html")).read_text()
     assert "This run goes on" in page
     assert "<dt>succeeded</dt><dd" in page
