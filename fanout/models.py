@@ -319,10 +319,18 @@ class Progress:
         failed: Items with a committed failure.
         in_flight: Upper bound of the items that run now.
         partitions: Partitions that live now.
-        rate: Items per second, over the time since the caller's last look; 0 where unknown.
-        eta: Seconds to go at that rate; None where unknown.
+        rate: Items per second that got their outcome, over the last minute, or since the run began where that is less.
+        eta: Seconds to go at that rate; None where nothing says it, and while the run is paused or drained.
         seconds: Since the run began.
         counters: Sums of what the processor has counted, of the items with an outcome.
+        waiting: Items that were handed back, and wait for another attempt.
+        ended: Partitions that have ended.
+        basis: What `eta` rests on, in words; empty where it is None.
+        silent: Partitions and groups that did not answer: they count by their last answer, if the handle had one.
+        stale: Whether no worker answers: the numbers are what the store holds, and nothing is known of the rest.
+        note: Why they are stale, in words.
+        as_of: When the last of what was counted was committed, where the numbers are stale, in seconds since the
+            epoch; None where nothing is committed.
     """
 
     status: Status
@@ -336,6 +344,45 @@ class Progress:
     eta: float | None = None
     seconds: float = 0.0
     counters: dict[str, float] = field(default_factory=dict)
+    waiting: int = 0
+    ended: int = 0
+    basis: str = ""
+    silent: int = 0
+    stale: bool = False
+    note: str = ""
+    as_of: float | None = None
+
+    @property
+    def done(self) -> int:
+        """Items with an outcome."""
+        return self.succeeded + self.failed
+
+
+@dataclass(frozen=True)
+class PartitionProgress:
+    """Where one partition of a run stands.
+
+    Attributes:
+        partition: Its number.
+        ended: Whether it has ended.
+        items: Its items.
+        succeeded: Those of them with a committed result.
+        failed: Those with a committed failure.
+        in_flight: Upper bound of those that run now.
+        waiting: Those that were handed back, and wait for another attempt.
+        rate: Items per second that got their outcome lately.
+        seconds: How long it took, once it has ended.
+    """
+
+    partition: int
+    ended: bool = False
+    items: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    waiting: int = 0
+    rate: float = 0.0
+    seconds: float | None = None
 
     @property
     def done(self) -> int:

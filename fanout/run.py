@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,58 +11,24 @@ from temporalio.exceptions import ApplicationError, CancelledError, TerminatedEr
 
 from fanout import wire
 from fanout.errors import RunFailed
-from fanout.models import Progress, RunResult, Status, Totals
-from fanout.nodes import ask_nodes
-from fanout.runinfo import RunInfo
+from fanout.models import RunResult, Status
 from fanout.runorders import Orders
+from fanout.runprogress import Looks
 from fanout.runrows import Rows
-from fanout.storage.reading import committed, load_manifest
+from fanout.storage.reading import load_manifest
 from fanout.storage.stores import open_store
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-class Run(Rows, Orders):
+class Run(Looks, Rows, Orders):
     """A run's handle. Get one from `fanout.start` or `fanout.get_run`.
 
     Attributes:
         id: The run's id.
         client: The client it was made with.
     """
-
-    _last: tuple[float, int] | None = None
-
-    async def progress(self) -> Progress:
-        """Return where the run stands: asked of its workflows, which costs no history.
-
-        Raises:
-            RunNotFound: The server knows no run of that id.
-            NoWorker: The run goes on, but no worker answers for it.
-            NoServer: The server does not answer.
-        """
-        info = await self.info()
-        if info.closed is not None:
-            return await self._final_progress(info)
-        nodes = await ask_nodes(self.client, info)
-        root = nodes[0]
-        totals = sum((node.totals for node in nodes), Totals())
-        seconds = (datetime.now(UTC) - info.started).total_seconds()
-        rate = self._rate(totals.done)
-        left = root.total - totals.done
-        return Progress(
-            status=info.status,
-            total=root.total,
-            planned=root.planned,
-            succeeded=totals.succeeded,
-            failed=totals.failed,
-            in_flight=sum(node.in_flight for node in nodes),
-            partitions=sum(1 for node in nodes if not node.children) - (not root.children),
-            rate=rate,
-            eta=left / rate if rate > 0 else None,
-            seconds=seconds,
-            counters=totals.counters,
-        )
 
     async def result(self) -> RunResult:
         """Wait for the run to end.
@@ -126,28 +90,6 @@ class Run(Rows, Orders):
 
     # ---- private
 
-    async def _final_progress(self, info: RunInfo) -> Progress:
-        result = await self._known_result()
-        seconds = ((info.closed or info.started) - info.started).total_seconds()
-        if result is None:
-            totals = await committed(open_store(info.output))
-            return Progress(
-                status=info.status,
-                succeeded=totals.succeeded,
-                failed=totals.failed,
-                seconds=seconds,
-                counters=totals.counters,
-            )
-        return Progress(
-            status=info.status,
-            total=result.items,
-            planned=True,
-            succeeded=result.succeeded,
-            failed=result.failed,
-            seconds=seconds,
-            counters=result.counters,
-        )
-
     async def _known_result(self) -> RunResult | None:
         try:
             return await self.result()
@@ -174,13 +116,6 @@ class Run(Rows, Orders):
         result = None if manifest is None else manifest.result
         said = f": {cause}" if str(cause) and status is Status.FAILED else ""
         return RunFailed(f"run {self.id!r} was {status.lower()}{said}", status=status, result=result)
-
-    def _rate(self, done: int) -> float:
-        now = time.monotonic()
-        last, self._last = self._last, (now, done)
-        if last is None or now <= last[0]:
-            return 0.0
-        return max(0.0, (done - last[1]) / (now - last[0]))
 
 
 def _result_of(error: ApplicationError) -> RunResult | None:

@@ -44,8 +44,9 @@ class RunInfo:
         closed: When it ended; None while it runs.
         output: URL of its output.
         execution: First execution id of its root workflow.
-        items: How many items it had, once it has ended.
-        failed: How many of them failed.
+        items: How many items it has, once that is known for certain.
+        failed: How many of them failed, once it has ended.
+        current: Execution id of its root workflow now: another one than `execution` once it was reset.
     """
 
     id: str
@@ -58,6 +59,20 @@ class RunInfo:
     execution: str
     items: int | None = None
     failed: int | None = None
+    current: str = ""
+
+
+@dataclass(frozen=True)
+class Pollers:
+    """Who polls a task queue for workflows.
+
+    Attributes:
+        count: How many workers did so within the last minute.
+        last: When one did for the last time, in seconds since the epoch; None where the server remembers none.
+    """
+
+    count: int
+    last: float | None
 
 
 async def read_info(execution: WorkflowExecution) -> RunInfo:
@@ -86,11 +101,17 @@ async def read_info(execution: WorkflowExecution) -> RunInfo:
         execution=first,
         items=memo.get(wire.ITEMS_MEMO),
         failed=memo.get(wire.FAILED_MEMO),
+        current=execution.run_id,
     )
 
 
 async def count_pollers(client: Client, task_queue: str) -> int:
     """Return how many workers polled a task queue for workflows within the last minute."""
+    return (await read_pollers(client, task_queue)).count
+
+
+async def read_pollers(client: Client, task_queue: str) -> Pollers:
+    """Return who polls a task queue for workflows."""
     answer = await client.workflow_service.describe_task_queue(
         DescribeTaskQueueRequest(
             namespace=client.namespace,
@@ -99,12 +120,10 @@ async def count_pollers(client: Client, task_queue: str) -> int:
         )
     )
     now = time.time()
-    return len(
-        {
-            poller.identity
-            for poller in answer.pollers
-            if now - poller.last_access_time.seconds < POLLED_LATELY
-        }
+    seen = {poller.identity: float(poller.last_access_time.seconds) for poller in answer.pollers}
+    return Pollers(
+        count=sum(now - last < POLLED_LATELY for last in seen.values()),
+        last=max(seen.values(), default=None),
     )
 
 

@@ -130,12 +130,22 @@ class PlanInput:
 
 @dataclass(frozen=True)
 class PlanOutput:
-    """A page of a source, and what the whole run goes by."""
+    """A page of a source, and what the whole run goes by.
+
+    Attributes:
+        scan: The page.
+        output: URL of the run's output.
+        options: The effective options.
+        list_size: Items that one call of the processor takes.
+        announced: Whether the root tells the server how many items there are, once it knows; histories of earlier
+            versions hold nothing of the kind.
+    """
 
     scan: Scan
     output: str
     options: dict[str, Any]
     list_size: int = 1
+    announced: bool = False
 
 
 @dataclass(frozen=True)
@@ -246,6 +256,7 @@ class BranchOutput:
     partitions: int = 0
     slowest: list[PartitionTime] = field(default_factory=list)
     samples: list[str] = field(default_factory=list)
+    recent: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -263,6 +274,7 @@ class PartitionState:
         began: When the partition began, in seconds since the epoch.
         executions: How often it continued as new.
         samples: A handful of failures, as text.
+        recent: How many items were settled lately; see `fanout.recent`.
     """
 
     todo: list[list[int]]
@@ -275,6 +287,7 @@ class PartitionState:
     samples: list[str] = field(default_factory=list)
     waiting: list[RestRef] = field(default_factory=list)
     keys: dict[str, list[int]] = field(default_factory=dict)
+    recent: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -411,8 +424,12 @@ class NodeProgress:
         planned: Whether `total` is exact.
         totals: Of everything settled here or in children that ended.
         in_flight: Items that may run now (partitions only).
-        children: Workflow ids of the live children.
+        children: Workflow ids of the children whose numbers are not in `totals`: the live ones, and those that failed.
         samples: A handful of failures, as text.
+        waiting: Items that were handed back, and run again later (partitions only).
+        recent: How many items of `totals` were settled lately; see `fanout.recent`.
+        ended: Partitions that have ended, those of `children` left out.
+        partition: Its number, where the node takes care of one itself.
     """
 
     total: int
@@ -421,3 +438,7 @@ class NodeProgress:
     in_flight: int = 0
     children: list[str] = field(default_factory=list)
     samples: list[str] = field(default_factory=list)
+    waiting: int = 0
+    recent: list[int] = field(default_factory=list)
+    ended: int = 0
+    partition: int | None = None

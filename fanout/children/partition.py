@@ -15,7 +15,7 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 with workflow.unsafe.imports_passed_through():
-    from fanout import quick, topology, wire
+    from fanout import quick, recent, topology, wire
     from fanout.children.share import Share
     from fanout.children.work import Portion, Work
     from fanout.models import PartitionTime, Totals, cut
@@ -74,6 +74,7 @@ class Partition:
         self._size = self._state.size
         self._pace = self._state.pace
         self._totals = self._state.totals
+        self._recent = self._state.recent
         self._samples = list(self._state.samples)
         self._standing = branch.standing or Standing(0, branch.concurrency)
         self._share = Share(self._standing.concurrency, self._run.batch_concurrency)
@@ -110,6 +111,7 @@ class Partition:
             partitions=1,
             slowest=[PartitionTime(self._number, self._branch.count, seconds)],
             samples=self._samples,
+            recent=self._recent,
         )
 
     def progress(self) -> NodeProgress:
@@ -120,6 +122,9 @@ class Partition:
             totals=self._totals,
             in_flight=self._share.spent,
             samples=self._samples,
+            waiting=self._work.waiting_count,
+            recent=self._recent,
+            partition=self._number,
         )
 
     def give_up(self, key: str, count: int) -> None:
@@ -329,6 +334,7 @@ class Partition:
         first, end = self._keys.setdefault(planner, [number, number])
         self._keys[planner] = [min(first, number), max(end, number + 1)]
         self._totals += output.totals
+        self._recent = recent.add(self._recent, workflow.time(), output.totals.done)
         self._samples = (self._samples + output.samples)[:MAX_SAMPLES]
         self._work.put_back(output.more, output.rests)
         self._committed = workflow.now()
@@ -391,6 +397,7 @@ class Partition:
                 began=self._state.began,
                 executions=self._state.executions + 1,
                 samples=self._samples,
+                recent=self._recent,
             ),
         )
 

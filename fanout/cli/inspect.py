@@ -17,12 +17,16 @@ from fanout.cli.outcome import settle, style_of
 from fanout.cli.sources import parse_duration
 from fanout.errors import NoServer, NoWorker, RunNotFound, UsageError
 from fanout.models import Progress, RunResult, Status
-from fanout.observability.bar import no_worker, show
+from fanout.observability.bar import advice, no_worker, show
 from fanout.observability.drawing import amount, clock, one_line, per_second
 
 if TYPE_CHECKING:
     from fanout.run import Run
     from fanout.runinfo import RunInfo
+
+WORKERS_WITHIN = 2.5
+STORE_WITHIN = 3.0
+"""Seconds in which workers answer for a run, and after that its store, before `status` does without."""
 
 LONGEST_TROUBLE = 1000
 """Characters: whoever asks for the status wants to know it whole, with what to do."""
@@ -77,42 +81,93 @@ async def list_(
 
 
 @command
-async def status(connection: Connection, run: RunId, as_json: AsJson = False) -> int:
-    """Look at a run once: numbers, workers, its address in Temporal Web."""
-    from fanout import client as api
+async def status(
+    connection: Connection,
+    run: RunId,
+    partitions: Annotated[
+        bool, typer.Option("--partitions", help="Each partition that lives, with its own numbers.")
+    ] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="With --partitions: those that have ended, too.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Look at a run once: numbers, workers, its address in Temporal Web.
 
+    Answers without workers too: then the numbers are those of the last commit in the run's store.
+    """
+    from fanout import client as api
+    from fanout.cli import partitions as listing
+
+    if all_ and not partitions:
+        raise UsageError("--all goes with --partitions")
     async with connection.client() as client:
         handle = api.get_run(client, run)
         try:
             info = await handle.info()
         except RunNotFound:
             return await describe_forgotten(run, await handle.output(), as_json=as_json)
-        pollers = await handle.pollers()
-        trouble = None if info.closed else await handle.trouble()
-        progress, unserved = None, ""
-        if pollers or info.closed:
-            try:
-                progress = await handle.progress()
-            except NoWorker as error:
-                unserved = str(error)
-        else:
-            # A query would wait for half a minute for the answer of nobody.
-            unserved = no_worker(info.task_queue)
+        pollers, trouble, progress = await asyncio.gather(
+            handle.pollers(), _nothing() if info.closed else handle.trouble(), _progress(handle)
+        )
+        shown, unknown = progress
+        answering = shown is not None and not shown.stale
+        listed = await listing.read(handle, answering=answering, ended=all_) if partitions else None
     if as_json:
         say.data(
             {
                 **asdict(info),
-                "progress": None if progress is None else asdict(progress),
+                "progress": None if shown is None else asdict(shown),
                 "pollers": pollers,
                 "trouble": trouble,
                 "web": handle.web_url,
+                **({} if listed is None else {"partitions": [asdict(one) for one in listed.found]}),
             }
         )
         return exits.SUCCEEDED
-    _describe(handle, info, progress, pollers, trouble)
-    if unserved:
-        say.note(unserved, style="yellow")
+    _describe(handle, info, shown, pollers, trouble)
+    if listed is not None:
+        listing.show(listed, 0 if shown is None else shown.ended)
+    for text in (unknown, *_remarks(info, shown)):
+        if text:
+            say.note(text, style="yellow")
     return exits.SUCCEEDED
+
+
+async def _nothing() -> None:
+    return None
+
+
+async def _progress(handle: Run) -> tuple[Progress | None, str]:
+    """Return the run's numbers; where there are none, why."""
+    try:
+        async with asyncio.timeout(WORKERS_WITHIN + STORE_WITHIN):
+            return await handle.progress(within=WORKERS_WITHIN), ""
+    except NoWorker as error:
+        return None, str(error)
+    except TimeoutError:
+        return None, "no worker answers, and the store takes long to say what is done: numbers are unknown"
+
+
+def _remarks(info: RunInfo, progress: Progress | None) -> list[str]:
+    """Return what is to be said of numbers that are not the latest, or not whole."""
+    if progress is None:
+        return []
+    remarks = []
+    if progress.stale:
+        remarks += [_as_of(progress), f"{progress.note}: {advice(info.task_queue)}"]
+    if progress.silent:
+        remarks.append(
+            f"{counted(progress.silent, 'partition or group')} did not answer just now: what they have done since "
+            "they last did is missing"
+        )
+    return remarks
+
+
+def _as_of(progress: Progress) -> str:
+    if progress.as_of is None:
+        return "nothing is committed yet"
+    return f"numbers as of the last commit, {say.when(datetime.fromtimestamp(progress.as_of, UTC))}"
 
 
 @command
@@ -219,16 +274,22 @@ def _describe(
 def _numbers(progress: Progress) -> list[tuple[str, object]]:
     from rich.text import Text
 
-    of = f"{progress.total:,}" if progress.planned else f"about {progress.total:,}"
+    total = f"{progress.total:,}" if progress.planned else f"about {progress.total:,}"
+    of = f" of {total}" if progress.total else ""
     rows: list[tuple[str, object]] = [
-        ("items", f"{progress.done:,} of {of}"),
+        ("items", f"{progress.done:,}{of}"),
         ("succeeded", f"{progress.succeeded:,}"),
         ("failed", Text(f"{progress.failed:,}", style="red" if progress.failed else "")),
     ]
-    if progress.status.live:
+    if progress.status.live and not progress.stale:
         rows.append(("in flight", f"{progress.in_flight:,} in {counted(progress.partitions, 'partition')}"))
-    if progress.done and progress.seconds > 0:
+        if progress.waiting:
+            rows.append(("waiting", f"{progress.waiting:,} for another attempt"))
+        rows.append(("rate", f"{per_second(progress.rate)} over the last minute"))
+    elif progress.done and progress.seconds > 0 and not progress.stale:
         rows.append(("rate", f"{per_second(progress.done / progress.seconds)} on average"))
+    if progress.eta is not None:
+        rows.append(("left", f"about {clock(progress.eta)}, {progress.basis}"))
     rows += [(f"counted {name}", amount(value)) for name, value in sorted(progress.counters.items())]
     return rows
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -66,33 +65,6 @@ class Watchable(Protocol):
         """Wait for the end."""
 
 
-class Rate:
-    """Items per second over the last seconds, from samples of a counter that never goes back.
-
-    Args:
-        window: Seconds to look back. Batches commit every ten seconds or so: a shorter window would flicker.
-    """
-
-    def __init__(self, window: float = 20.0) -> None:
-        self._window = window
-        self._samples: deque[tuple[float, int]] = deque()
-
-    def add(self, moment: float, done: int) -> None:
-        """Add what the counter says at a moment."""
-        self._samples.append((moment, done))
-        # The oldest sample that is kept stands at or before the window's beginning.
-        while len(self._samples) > 2 and self._samples[1][0] <= moment - self._window:
-            self._samples.popleft()
-
-    @property
-    def per_second(self) -> float:
-        """Items per second; 0 until two samples differ."""
-        if len(self._samples) < 2:
-            return 0.0
-        (began, before), (ended, after) = self._samples[0], self._samples[-1]
-        return max(0.0, (after - before) / (ended - began)) if ended > began else 0.0
-
-
 async def show(
     run: Watchable, *, console: Console | None = None, modules: str = "MODULE", patience: float = PATIENCE
 ) -> RunResult:
@@ -142,7 +114,6 @@ class _Watch:
         self._run = run
         self._modules = modules
         self._patience = patience
-        self._rate = Rate()
         self._progress = Progress(Status.RUNNING)
         self._began = time.monotonic()
         self._moved = self._began
@@ -152,13 +123,10 @@ class _Watch:
         self._asked = self._began
 
     def view(self) -> View:
-        return View(
-            self._run.id,
-            self._progress,
-            rate=self._rate.per_second,
-            seconds=time.monotonic() - self._began,
-            note=self._note(),
-        )
+        note = self._note()
+        # What stands still has no rate.
+        shown = replace(self._progress, rate=0.0, eta=None) if note else self._progress
+        return View(self._run.id, shown, seconds=time.monotonic() - self._began, note=note)
 
     def view_of(self, result: RunResult) -> View:
         end = replace(
@@ -202,8 +170,12 @@ class _Watch:
         await self._look_for_trouble()
         try:
             async with asyncio.timeout(NO_WORKER_AFTER):
-                progress = await self._run.progress()
+                progress: Progress | None = await self._run.progress()
         except (NoWorker, TimeoutError):
+            progress = None
+        if progress is None or progress.stale:
+            # What is in the store is worth showing; that it grows is the work of others.
+            self._progress = progress or self._progress
             if idle:
                 self._unserved = "the workers that poll the queue do not answer for this run just now"
             return
@@ -213,7 +185,6 @@ class _Watch:
             self._trouble = ""
         self._unserved = ""
         self._progress = progress
-        self._rate.add(now, progress.done)
 
     async def _is_served(self) -> bool:
         if await self._run.pollers():
@@ -249,8 +220,13 @@ class _Watch:
 
 def no_worker(task_queue: str, modules: str = "MODULE") -> str:
     """Return the advice for a queue that nobody polls."""
+    return f'no worker polls "{task_queue}": {advice(task_queue, modules)}'
+
+
+def advice(task_queue: str, modules: str = "MODULE") -> str:
+    """Return how to start a worker for a queue."""
     queue = "" if task_queue == "fanout" else f" --task-queue {task_queue}"
-    return f'no worker polls "{task_queue}": start one with: fanout worker {modules}{queue}'
+    return f"start one with: fanout worker {modules}{queue}"
 
 
 async def _result(run: Watchable, patience: float) -> RunResult:

@@ -27,22 +27,14 @@ class View:
     Attributes:
         run_id: The run's id.
         progress: The last numbers that the run gave.
-        rate: Items per second.
         seconds: Since the run began.
         note: What is wrong just now, and what to do.
     """
 
     run_id: str
     progress: Progress
-    rate: float = 0.0
     seconds: float = 0.0
     note: str = ""
-
-    @property
-    def eta(self) -> float | None:
-        """Seconds to go at the present rate; None where unknown."""
-        left = self.progress.total - self.progress.done
-        return left / self.rate if self.rate > 0 and left > 0 else None
 
     @property
     def ended(self) -> bool:
@@ -93,10 +85,12 @@ def plain(view: View) -> str:
     done = view.progress
     parts = [f"{done.done:,} of {_total(done)} items{_percent(done)}"]
     if not view.ended:
-        parts += [per_second(view.rate), f"{done.in_flight:,} in flight"]
+        parts += [per_second(done.rate), f"{done.in_flight:,} in flight"]
+        if done.waiting:
+            parts.append(f"{done.waiting:,} waiting")
     parts += [f"{done.failed:,} failed", clock(view.seconds)]
-    if view.eta is not None and not view.ended:
-        parts.append(f"about {clock(view.eta)} left")
+    if done.eta is not None and not view.ended:
+        parts.append(f"about {clock(done.eta)} left")
     if done.status is not Status.RUNNING:
         parts.append(_words(done.status))
     return f"{view.run_id}: {', '.join(parts)}" + (f"; {view.note}" if view.note else "")
@@ -132,11 +126,13 @@ def draw(view: View) -> RenderableType:
         second.append(_words(done.status), style=style)
     if not view.ended:
         second.append("   " if second else "")
-        second.append(f"{per_second(view.rate)}   {done.in_flight:,} in flight")
+        second.append(f"{per_second(done.rate)}   {done.in_flight:,} in flight")
+        if done.waiting:
+            second.append(f"   {done.waiting:,} waiting")
     second.append(f"   {done.failed:,} failed", style="red" if done.failed else "")
     second.append(f"   {clock(view.seconds)} elapsed")
-    if view.eta is not None and not view.ended:
-        second.append(f"   about {clock(view.eta)} left")
+    if done.eta is not None and not view.ended:
+        second.append(f"   about {clock(done.eta)} left")
     lines: list[RenderableType] = [first, second]
     if view.note:
         lines.append(Text(view.note, style="yellow"))

@@ -69,7 +69,11 @@ class ParentActivities:
                 run.source, self.bench.files, store, step=order.step, cursor=order.cursor, seen=order.seen
             )
         return PlanOutput(
-            scan=scan, output=output, options=asdict(options), list_size=processor.list_size or 1
+            scan=scan,
+            output=output,
+            options=asdict(options),
+            list_size=processor.list_size or 1,
+            announced=True,
         )
 
     @activity.defn(name=wire.PUBLISH_ACTIVITY)

@@ -19,7 +19,7 @@ from temporalio.exceptions import (
 )
 from temporalio.workflow import ChildWorkflowHandle
 
-from fanout import quick, topology, wire
+from fanout import quick, recent, topology, wire
 from fanout.models import PartitionTime, Totals
 from fanout.observability import details
 from fanout.parent.tiler import Span
@@ -96,6 +96,8 @@ class Branch:
         self._slowest: list[PartitionTime] = []
         self._samples: list[str] = []
         self._failing: list[tuple[int, str]] = []
+        self._recent: recent.Recent = []
+        self._failed: set[str] = set()
 
     async def run(self, next_span: NextSpan) -> BranchOutput:
         """Run children until there is no span left, or no more are to begin.
@@ -155,12 +157,26 @@ class Branch:
     def output(self) -> BranchOutput:
         """Return what came of the children so far."""
         return BranchOutput(
-            self._items, self.totals, self._not_run, self._partitions, self._slowest, self._samples
+            self._items,
+            self.totals,
+            self._not_run,
+            self._partitions,
+            self._slowest,
+            self._samples,
+            self._recent,
         )
 
     def progress(self, total: int, planned: bool) -> NodeProgress:
         """Return the settled numbers of this node."""
-        return NodeProgress(total=total, planned=planned, totals=self.totals, children=sorted(self.live))
+        return NodeProgress(
+            total=total,
+            planned=planned,
+            totals=self.totals,
+            # What a child that failed has committed is told by itself alone, as long as it is asked.
+            children=sorted({*self.live, *self._failed}),
+            recent=self._recent,
+            ended=self._partitions,
+        )
 
     def show(self, ended: str = "") -> None:
         """Say in Temporal Web how far the node is; this costs no history.
@@ -304,6 +320,8 @@ class Branch:
         except (ChildWorkflowError, asyncio.CancelledError) as error:
             if is_cancelled_exception(error):
                 self._not_run += span.count
+            if child_id in self.live:
+                self._failed.add(child_id)
             raise
         finally:
             self.live.pop(child_id, None)
@@ -346,6 +364,7 @@ class Branch:
 
     def _add(self, output: BranchOutput, link: str) -> None:
         self.totals += output.totals
+        self._recent = recent.merge(self._recent, output.recent)
         self._not_run += output.not_run
         self._partitions += output.partitions
         self._slowest = sorted(self._slowest + output.slowest, key=lambda p: -p.seconds)[:SLOWEST]

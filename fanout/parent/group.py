@@ -54,6 +54,7 @@ class GroupWorkflow:
             partitions=output.partitions,
             slowest=output.slowest,
             samples=output.samples,
+            recent=output.recent,
         )
 
     @workflow.query(name=wire.PROGRESS_QUERY)

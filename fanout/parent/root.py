@@ -283,6 +283,9 @@ class RunWorkflow:
         self._tiler.complete = self._cursor is None
         if isinstance(self._below, Branch):
             self._below.total, self._below.exact = self._total, self._tiler.complete
+        if self._tiler.complete and output.announced:
+            # Known without a worker, too.
+            workflow.upsert_memo({wire.ITEMS_MEMO: self._total})
         return output
 
     async def _plan_ahead(self) -> None:

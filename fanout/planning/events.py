@@ -29,7 +29,8 @@ SIGNAL_RECEIVED = 1 + WORKFLOW_TASK
 PATCH = 2
 """A marker, and the search attribute that goes with it: once in a workflow that hands shares on."""
 
-MEMO = 1
+MEMO = 2
+"""How many items there are, once that is known; and how the run ended."""
 MARK = 1
 """Search attributes, where the namespace has them."""
 

@@ -174,7 +174,7 @@ def _facts(
         partitions=partitions,
         kinds=kinds,
         events=told.events,
-        in_flight=None if told.progress is None else told.progress.in_flight,
+        in_flight=None if told.progress is None or told.progress.stale else told.progress.in_flight,
         output=output,
         forgotten=info is None,
         web_url=web_url if info is not None else None,

@@ -11,18 +11,31 @@ from typing import Any
 from fanout.errors import ObjectMissing
 from fanout.models import Totals
 from fanout.storage import commits, markers, parts, roll_ups, tiling, views
-from fanout.storage.concurrency import ahead
+from fanout.storage.concurrency import ahead, each
 from fanout.storage.finding import find_row
 from fanout.storage.layout import KINDS, RUN, Kind
 from fanout.storage.merging import merged
 from fanout.storage.publishing import load_manifest, sum_up
+from fanout.storage.records import RollUp
 from fanout.storage.rows import Piece, index_of
 from fanout.storage.stores import Store
 from fanout.storage.views import View
 
-__all__ = ["chunks", "committed", "find_key", "find_row", "load_manifest", "own_chunks", "rows"]
+__all__ = [
+    "Stored",
+    "chunks",
+    "committed",
+    "ended_partitions",
+    "find_key",
+    "find_row",
+    "load_manifest",
+    "own_chunks",
+    "rows",
+    "stored",
+]
 
 _AHEAD = 4
+_COUNTED = 16
 # Larger objects are streamed; up to here, some are read ahead.
 _WHOLE_BYTES = parts.PART_BYTES
 
@@ -93,16 +106,60 @@ async def committed(store: Store) -> Totals:
     Raises:
         StoreError: An object is damaged, or another run's.
     """
+    return (await stored(store)).totals
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What an output says of how far its run is.
+
+    Attributes:
+        totals: Sums over roll-ups and commits.
+        ended: Partitions that have ended.
+        at: When the last of it was written, in seconds since the epoch; None where there is nothing.
+    """
+
+    totals: Totals
+    ended: int = 0
+    at: float | None = None
+
+
+async def stored(store: Store) -> Stored:
+    """Return what an output says of how far its run is; see `committed`.
+
+    Raises:
+        StoreError: An object is damaged, or another run's.
+    """
     if not await store.exists(RUN):
-        return Totals()
+        return Stored(Totals())
     nonce = (await markers.load_run(store, None)).nonce
 
-    async def count(view: View) -> Totals:
+    async def count(view: View) -> Stored:
         if view.roll_up is not None:
-            return (await roll_ups.load(store, nonce, view.roll_up)).totals
-        return sum_up(commits.of_latest_plan(await commits.load(store, nonce, view.commits)))
+            roll_up = await roll_ups.load(store, nonce, view.roll_up)
+            return Stored(roll_up.totals, 1, await store.modified(view.roll_up))
+        found = commits.of_latest_plan(await commits.load(store, nonce, view.commits))
+        return Stored(sum_up(found), 0, max((commit.written for commit in found), default=None))
 
-    return sum([await count(view) for view in await views.look(store)], Totals())
+    found = await each(count, await views.look(store), _COUNTED)
+    return Stored(
+        totals=sum((one.totals for one in found), Totals()),
+        ended=sum(one.ended for one in found),
+        at=max((one.at for one in found if one.at is not None), default=None),
+    )
+
+
+async def ended_partitions(store: Store) -> list[RollUp]:
+    """Return the roll-ups of the partitions that have ended, by number.
+
+    Raises:
+        StoreError: An object is damaged, or another run's.
+    """
+    if not await store.exists(RUN):
+        return []
+    nonce = (await markers.load_run(store, None)).nonce
+    paths = [view.roll_up for view in await views.look(store) if view.roll_up is not None]
+    return await each(lambda path: roll_ups.load(store, nonce, path), paths, _COUNTED)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,13 @@ async def gated(n: int) -> int:
     while not Path("gate").exists():
         await asyncio.sleep(0.05)
     return n
+
+@fanout.processor(timeout=None)
+async def half_gated(n: int) -> int:
+    """The items from the 21st on wait for ever."""
+    while n > 20:
+        await asyncio.sleep(60)
+    return n
 '''
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import resource
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -19,6 +22,14 @@ def started(project: Project, run_id: str, *words: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def kill(worker: subprocess.Popen[str]) -> None:
+    """Kill a worker command and its only process."""
+    [process] = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
+    worker.kill()
+    os.kill(int(process), signal.SIGKILL)
+    worker.wait()
+
+
 def test_status_and_list_answer_without_any_worker(project: Project, run_id: str) -> None:
     started(project, run_id, "jobs:double", "1..10")
     status = project.fanout("status", run_id)
@@ -27,9 +38,95 @@ def test_status_and_list_answer_without_any_worker(project: Project, run_id: str
     assert "0 workers polled it" in status.stdout
     assert "no worker polls" in status.stderr
     found = json.loads(project.fanout("status", run_id, "--json").stdout)
-    assert (found["id"], found["status"], found["pollers"], found["progress"]) == (run_id, "RUNNING", 0, None)
+    assert (found["id"], found["status"], found["pollers"]) == (run_id, "RUNNING", 0)
+    assert (found["progress"]["stale"], found["progress"]["succeeded"]) == (True, 0)
     assert found["web"].startswith("http://")
     assert run_id in project.fanout("list", "--task-queue", project.queue).stdout
+
+
+def test_status_tells_the_last_numbers_when_all_workers_are_dead(project: Project, run_id: str) -> None:
+    worker = project.worker()
+    flags = ["--partition-size", "10", "--batch-size", "5", "--max-concurrency", "10"]
+    started(project, run_id, "jobs:half_gated", "1..40", *flags)
+    live = project.fanout("status", run_id, "--partitions")
+    while "20 of 40" not in live.stdout or "2 have ended" not in live.stderr:
+        live = project.fanout("status", run_id, "--partitions")
+    assert re.search(r"in flight +10 in \d partitions?", live.stdout)
+    assert re.search(r"left +about \d:\d\d:\d\d, at .*/s over the \d+ s so far", live.stdout)
+    header, *rows = (line.split() for line in live.stdout[live.stdout.index("PARTITION") :].splitlines())
+    assert header == ["PARTITION", "ITEMS", "DONE", "FAILED", "IN", "FLIGHT", "WAITING", "RATE"]
+    assert [row[:4] for row in rows] in (
+        [["2", "10", "0", "0"]],
+        [["2", "10", "0", "0"], ["3", "10", "0", "0"]],
+    )
+
+    kill(worker)
+    began = time.monotonic()
+    dead = project.fanout("status", run_id, "--partitions", "--all")
+    # Of these, a busy machine takes a few to start the command.
+    assert time.monotonic() - began < 8
+    assert "20 of 40" in dead.stdout
+    assert "numbers as of the last commit, " in dead.stderr
+    assert "start one with: fanout worker" in dead.stderr
+    assert dead.stdout.count("ended") == 2
+    found = json.loads(project.fanout("status", run_id, "--json").stdout)
+    numbers = found["progress"]
+    assert (numbers["stale"], numbers["succeeded"], numbers["total"], numbers["planned"]) == (
+        True,
+        20,
+        40,
+        True,
+    )
+    assert time.time() - 600 < numbers["as_of"] < time.time() + 60
+
+
+def test_watch_on_a_terminal_shows_rate_and_end_and_ctrl_c_leaves_the_run_alone(
+    project: Project, run_id: str
+) -> None:
+    worker = project.worker()
+    started(project, run_id, "jobs:half_gated", "1..40", "--batch-size", "5", "--max-concurrency", "10")
+    terminal = pexpect.spawn(
+        COMMAND,
+        ["watch", run_id],
+        cwd=str(project.folder),
+        env=project.environment,
+        encoding="utf-8",
+        dimensions=(30, 120),
+        timeout=40,
+    )
+    terminal.expect(r"20 / 40 items \(50 %\)")
+    terminal.expect(r"\d/s   10 in flight   0 failed   \d:\d\d:\d\d elapsed   about \d:\d\d:\d\d left")
+    terminal.sendintr()
+    terminal.expect(re.escape(f"detached: run {run_id} goes on. Come back with: fanout watch {run_id}"))
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 130
+    assert json.loads(project.fanout("status", run_id, "--json").stdout)["status"] == "RUNNING"
+    kill(worker)
+
+
+def test_nothing_is_coloured_or_moved_in_a_pipe(served: Project, run_id: str) -> None:
+    # The tests' own environment asks for no colours: this one asks for nothing.
+    environment = {name: value for name, value in served.environment.items() if name != "NO_COLOR"}
+    for words, code in (
+        (["run", "jobs:picky", "1..20", "--id", run_id], 3),
+        (["watch", run_id], 3),
+        (["status", run_id, "--partitions", "--all"], 0),
+        (["failures", run_id, "--by-type"], 0),
+        (["status", "no-such-run"], 1),
+    ):
+        done = subprocess.run(
+            [COMMAND, *words],
+            cwd=served.folder,
+            env={**environment, "TERM": "xterm-256color"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        assert done.stdout + done.stderr
+        assert not re.search(r"[\x1b\r\x08]", done.stdout + done.stderr), words
 
 
 def test_list_filters_and_is_plain_in_a_pipe(project: Project, run_id: str) -> None:

@@ -15,8 +15,6 @@ from temporalio.client import Client
 
 import fanout
 from fanout.devserver import start_dev_server
-from fanout.models import Totals
-from fanout.nodes import ask_nodes
 from fanout.worker import run_worker
 from tests.waiting import eventually
 
@@ -119,5 +117,4 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
 
 
 async def _settled(run: fanout.Run, count: int) -> bool:
-    nodes = await ask_nodes(run.client, await run.info())
-    return sum((node.totals for node in nodes), Totals()).done >= count
+    return (await run.progress()).done >= count

@@ -11,7 +11,7 @@ from rich.console import Console
 from fanout.errors import NoServer, NoWorker, RunFailed
 from fanout.models import Progress, RunResult, Status
 from fanout.observability import bar, drawing
-from fanout.observability.bar import Rate, show
+from fanout.observability.bar import show
 from fanout.observability.drawing import View, clock, draw, per_second, plain
 from fanout.runinfo import RunInfo
 from tests.waiting import eventually
@@ -19,38 +19,6 @@ from tests.waiting import eventually
 RESULT = RunResult("urls", Status.SUCCEEDED, items=100, succeeded=100, failed=0, seconds=3.0)
 NOW = datetime.now(UTC)
 INFO = RunInfo("urls", Status.RUNNING, "fetch", "images", NOW, None, "file:///out", "x")
-
-
-def test_a_rate_needs_two_samples() -> None:
-    rate = Rate()
-    assert rate.per_second == 0
-    rate.add(10.0, 500)
-    assert rate.per_second == 0
-    rate.add(12.0, 700)
-    assert rate.per_second == 100
-
-
-def test_a_rate_looks_back_no_further_than_its_window() -> None:
-    rate = Rate(window=10)
-    for second in range(100):
-        rate.add(second, 0 if second < 50 else (second - 50) * 20)
-    assert rate.per_second == 20
-
-
-def test_a_rate_falls_to_zero_when_nothing_moves_for_a_window() -> None:
-    rate = Rate(window=10)
-    rate.add(0, 0)
-    rate.add(1, 1000)
-    for second in range(2, 15):
-        rate.add(second, 1000)
-    assert rate.per_second == 0
-
-
-def test_a_clock_that_stands_still_gives_no_rate() -> None:
-    rate = Rate()
-    rate.add(1.0, 1)
-    rate.add(1.0, 2)
-    assert rate.per_second == 0
 
 
 @pytest.mark.parametrize(
@@ -72,9 +40,10 @@ RUNNING = Progress(Status.RUNNING, total=1000, planned=True, succeeded=240, fail
 
 
 def test_a_line_says_all_there_is() -> None:
-    view = View("urls", RUNNING, rate=25.0, seconds=10.0, note="take care")
+    view = View("urls", replace(RUNNING, rate=25.0, eta=30.0, waiting=7), seconds=10.0, note="take care")
     assert plain(view) == (
-        "urls: 250 of 1,000 items (25 %), 25/s, 50 in flight, 10 failed, 0:00:10, about 0:00:30 left; take care"
+        "urls: 250 of 1,000 items (25 %), 25/s, 50 in flight, 7 waiting, 10 failed, 0:00:10, about 0:00:30 left; "
+        "take care"
     )
 
 
@@ -109,7 +78,7 @@ def test_the_end_of_a_run_is_named() -> None:
 def test_the_drawing_fits_any_width(width: int, progress: Progress) -> None:
     console = Console(file=io.StringIO(), width=width, force_terminal=True)
     with console.capture() as captured:
-        console.print(draw(View("urls", progress, rate=9.5, seconds=10)))
+        console.print(draw(View("urls", replace(progress, rate=9.5, eta=80.0, waiting=7), seconds=10)))
     assert captured.get().count("\n") == 2
 
 
@@ -206,6 +175,24 @@ async def test_a_queue_that_nobody_polls_is_told_with_the_command_to_type() -> N
 @pytest.mark.usefixtures("quick")
 async def test_workers_that_do_not_answer_are_told() -> None:
     await watched(FakeRun(NoWorker("nobody"), polled=1), "do not answer for this run just now")
+
+
+@pytest.mark.usefixtures("quick")
+async def test_numbers_of_the_store_are_shown_until_workers_answer() -> None:
+    found = replace(RUNNING, stale=True, note="nobody answers")
+    text = await watched(FakeRun(found), "do not answer for this run just now")
+    assert "250 of 1,000 items (25 %), 0/s" in text
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_run_that_stands_still_has_neither_rate_nor_end() -> None:
+    run = FakeRun(replace(RUNNING, rate=25.0, eta=30.0))
+    run.in_trouble = "the disk is full"
+    text = await watched(run, "nothing moves: ")
+    assert "25/s" in text
+    [line] = {line for line in text.splitlines() if "nothing moves" in line}
+    assert "0/s" in line
+    assert "left" not in line
 
 
 @pytest.mark.usefixtures("quick")
