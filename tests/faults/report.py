@@ -24,6 +24,7 @@ class Line:
         duplicated: Items with several rows.
         seconds: From the start of the run to its end.
         undisturbed: Seconds of the same job with nothing in its way; None where it was not measured.
+        looks: How often somebody saw the run's numbers meanwhile; how often not all workflows answered; how often none.
         passed: Whether the scenario held what it promises.
     """
 
@@ -35,6 +36,7 @@ class Line:
     duplicated: int = 0
     seconds: float = 0.0
     undisturbed: float | None = None
+    looks: str = ""
     passed: bool = False
 
 
@@ -47,6 +49,7 @@ HEADS: Final = {
     "duplicated": "duplicated",
     "seconds": "seconds",
     "undisturbed": "undisturbed",
+    "looks": "looks/silent/stale",
     "passed": "",
 }
 

@@ -23,6 +23,7 @@ from tests.faults.jobs import digest
 from tests.faults.oracle import Verdict
 from tests.faults.report import Line
 from tests.faults.scale import Scale
+from tests.faults.watcher import Watcher
 from tests.integration.engine import assert_never_stuck, tree
 from tests.waiting import eventually
 
@@ -41,6 +42,7 @@ class Scene:
         line: Its line in the report.
         fleet: Its workers.
         s3: A client of boto3, where the store is a bucket.
+        watchers: Who looks at the numbers of its runs.
     """
 
     scale: Scale
@@ -54,6 +56,7 @@ class Scene:
     s3: Any = None
     items: list[Item] = field(default_factory=list)
     began: float = 0.0
+    watchers: dict[Watcher, asyncio.Task[None]] = field(default_factory=dict)
 
     async def client(self) -> Client:
         """Return a client that goes straight to the server."""
@@ -66,26 +69,36 @@ class Scene:
         return self.folder / "items.jsonl"
 
     async def start(
-        self, made: Sequence[Item] | None = None, *, limit: int | None = None, **options: Any
+        self,
+        made: Sequence[Item] | None = None,
+        *,
+        limit: int | None = None,
+        watched: bool = True,
+        **options: Any,
     ) -> fanout.Run:
         """Start the run over the scenario's usual items, or over others.
 
         Args:
             made: The items.
             limit: How many of them to run; None for all.
+            watched: Whether somebody looks at its numbers all the time: of a run that is reset they may go back.
             **options: Of `fanout.start`.
         """
         self.items = list(made) if made is not None else make(self.scale, self.dice)
         self.line.items = len(self.items)
         reader = fanout.JsonLines(write(self.source, self.items), key="key")
         self.began = time.monotonic()
-        return await fanout.start(
+        run = await fanout.start(
             await self.client(),
             digest,
             reader if limit is None else reader.limit(limit),
             task_queue=self.queue,
             **{"id": self.queue, **self.settings(), **options},
         )
+        if watched:
+            watcher = Watcher(fanout.Run(run.client, run.id, execution=(await run.info()).execution))
+            self.watchers[watcher] = asyncio.create_task(watcher.look_on())
+        return run
 
     def settings(self) -> dict[str, Any]:
         """Return the options of the scenario's runs."""
@@ -215,7 +228,12 @@ async def scene(
     """Make a scene, and end its workers with it."""
     store = str(more.pop("store", folder / "out"))
     fleet = Fleet(folder, queue, store, server)
+    made = Scene(scale, dice, folder, queue, server, store, line, fleet, **more)
     try:
-        yield Scene(scale, dice, folder, queue, server, store, line, fleet, **more)
+        yield made
+        line.looks = ", ".join(watcher.check() for watcher in made.watchers)
     finally:
+        for looking in made.watchers.values():
+            looking.cancel()
+        await asyncio.gather(*made.watchers.values(), return_exceptions=True)
         await fleet.close()

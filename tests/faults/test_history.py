@@ -84,7 +84,7 @@ async def finish_after_reset(arena: Scene) -> None:
 
 async def test_the_root_is_reset_in_the_middle(arena: Scene) -> None:
     await arena.fleet.start(PROCESSES)
-    run = await arena.start()
+    run = await arena.start(watched=False)
     await arena.reached(0.2)
     # To where its partitions live already, and to where it has yet to start them.
     await reset(run.client, run.id, max)
@@ -96,7 +96,7 @@ async def test_the_root_is_reset_in_the_middle(arena: Scene) -> None:
 
 async def test_a_partition_is_reset_in_the_middle(arena: Scene) -> None:
     await arena.fleet.start(PROCESSES)
-    run = await arena.start()
+    run = await arena.start(watched=False)
     await arena.reached(0.4)
     await reset(run.client, next(iter(arena.partitions())), arena.dice.choice)
     arena.line.faults += 1

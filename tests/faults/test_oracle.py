@@ -128,10 +128,13 @@ def test_an_output_cut_short_is_right_when_its_manifest_counts_what_was_not_run(
 
 def test_the_report_says_what_failed(tmp_path: Path) -> None:
     lines = table(
-        [Line("all is well", 2_000, 3, 17, seconds=1.25, undisturbed=1.0, passed=True), Line("all is lost")]
+        [
+            Line("all is well", 2_000, 3, 17, seconds=1.25, undisturbed=1.0, looks="9/2/1", passed=True),
+            Line("all is lost"),
+        ]
     )
     assert lines[2].split("|")[1:-1] == [
         *(" all is well ", " 2,000 ", "      3 ", "             17 ", "    0 ", "          0 "),
-        *("     1.2 ", "         1.0 ", "        "),
+        *("     1.2 ", "         1.0 ", "              9/2/1 ", "        "),
     ]
-    assert lines[3].endswith("–| FAILED |".replace("–|", "– |"))
+    assert lines[3].endswith("– |                    | FAILED |")
