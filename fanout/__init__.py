@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from fanout.readers import Csv, Items, JsonLines, Range, Reader
     from fanout.run import Run
     from fanout.runinfo import RunInfo
+    from fanout.schedules import schedule_action
     from fanout.session import local
 
 __all__ = [
@@ -108,6 +109,7 @@ __all__ = [
     "old_outputs",
     "plan",
     "processor",
+    "schedule_action",
     "start",
 ]
 
@@ -159,6 +161,7 @@ _HOMES = {
     "readers": ["Csv", "Items", "JsonLines", "Range", "Reader"],
     "run": ["Run"],
     "runinfo": ["RunInfo"],
+    "schedules": ["schedule_action"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

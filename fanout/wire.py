@@ -51,6 +51,9 @@ STATUS_MEMO = "fanout.status"
 ITEMS_MEMO = "fanout.items"
 FAILED_MEMO = "fanout.failed"
 
+DUE_ATTRIBUTE = "TemporalScheduledStartTime"
+"""Temporal's own, of a workflow that a schedule starts: the time that it was scheduled for."""
+
 WAITING = "waiting"
 """Field of an activity's heartbeat details: what it waits for, in words."""
 
@@ -79,11 +82,23 @@ def group_id(run_id: str, level: int, number: int) -> str:
 
 
 @dataclass(frozen=True)
+class Scheduled:
+    """What a run goes by that a schedule starts: each of its runs has the same input.
+
+    Attributes:
+        time_zone: Of the dates in the source and the parameters.
+    """
+
+    time_zone: str = "UTC"
+
+
+@dataclass(frozen=True)
 class RunInput:
     """What `start` sends to the root.
 
     Attributes:
-        nonce: Fresh for each start; see the commit protocol.
+        nonce: Fresh for each start; see the commit protocol. Empty where a schedule starts the run: then it is made of
+            the root's execution.
         store: URL of the store that the output goes to.
         processor: Registered name.
         source: Where the items come from.
@@ -93,6 +108,7 @@ class RunInput:
         previous: URL of the output that this run continues.
         stop_when: What ends the run early.
         attributes: Search attributes that the root may set: the namespace has them.
+        scheduled: What a run of a schedule goes by; None for others.
     """
 
     nonce: str
@@ -105,6 +121,7 @@ class RunInput:
     previous: str | None = None
     stop_when: CounterAbove | None = None
     attributes: list[str] = field(default_factory=list)
+    scheduled: Scheduled | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +135,7 @@ class PlanInput:
         cursor: Where the last page ended.
         step: Number of the page.
         seen: Items that the pages so far hold, skipped ones too.
+        due: When a schedule's run is due, in seconds since the epoch; 0 for others.
     """
 
     run: RunInput
@@ -126,6 +144,7 @@ class PlanInput:
     cursor: dict[str, Json] | None = None
     step: int = 0
     seen: int = 0
+    due: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ _RUN, _LOOK, _ORDER, _SERVE = "Run", "Look", "Order", "Serve"
 COMMANDS = {
     "run": Entry("run", "Run a processor over the items of a source, and watch it.", _RUN),
     "plan": Entry("plan", "Say what a run will be, without starting anything.", _RUN),
+    "schedule": Entry("schedule", "Start runs again and again: create, list, pause, backfill …", _RUN, "app"),
     "list": Entry("inspect", "List runs.", _LOOK, "list_"),
     "status": Entry("inspect", "Look at a run once: numbers, workers, address.", _LOOK),
     "watch": Entry("inspect", "Watch a run until it ends.", _LOOK),
@@ -61,8 +62,11 @@ def load(name: str) -> Any:
     """Import a command's module and build the command."""
     entry = COMMANDS[name]
     module = importlib.import_module(f"fanout.cli.{entry.module}")
+    found = getattr(module, entry.function or name)
+    if isinstance(found, typer.Typer):
+        return typer.main.get_command(found)
     alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    alone.command(name, no_args_is_help=False)(getattr(module, entry.function or name))
+    alone.command(name, no_args_is_help=False)(found)
     return typer.main.get_command(alone)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import datetime
 
 from temporalio import activity
 
-from fanout import wire
+from fanout import templates, wire
 from fanout.beside import beside
 from fanout.boundary import failing, planning
 from fanout.models import RunResult, Totals
@@ -21,7 +22,15 @@ from fanout.storage.publishing import finalize, publish
 from fanout.storage.reading import committed
 from fanout.storage.records import RunRecord
 from fanout.storage.stores import open_store
-from fanout.wire import CountInput, FinalizeInput, PlanInput, PlanOutput, PublishInput, PublishOutput
+from fanout.wire import (
+    CountInput,
+    FinalizeInput,
+    PlanInput,
+    PlanOutput,
+    PublishInput,
+    PublishOutput,
+    RunInput,
+)
 from fanout.workbench import Workbench
 
 
@@ -44,7 +53,7 @@ class ParentActivities:
             ApplicationError: The processor is unknown here, an option or parameter is wrong, the source cannot be
                 read, or the output belongs to another run; not retried.
         """
-        run = order.run
+        run = _filled(order)
         processor = find(run.processor, self.bench.processors)
         options = resolve(run.settings, processor.settings, run.environment)
         output = layout.output_url(run.store, order.run_id, order.execution)
@@ -127,6 +136,16 @@ class ParentActivities:
                 complete=not order.result.not_run,
             )
         return manifest.result
+
+
+def _filled(order: PlanInput) -> RunInput:
+    """Return what was started, with the dates of a schedule's run filled in."""
+    run = order.run
+    if run.scheduled is None:
+        return run
+    moment = datetime.fromtimestamp(order.due, templates.zone(run.scheduled.time_zone))
+    source, params = templates.fill_source(run.source, moment), templates.fill(run.params, moment)
+    return replace(run, source=source, params=params)
 
 
 def _beating() -> contextlib.AbstractAsyncContextManager[None]:

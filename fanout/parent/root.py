@@ -7,6 +7,7 @@ import contextlib
 from dataclasses import replace
 
 from temporalio import workflow
+from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
@@ -48,7 +49,7 @@ class RunWorkflow:
 
     @workflow.init
     def __init__(self, order: RunInput) -> None:
-        self._order = order
+        self._order = order if order.nonce else replace(order, nonce=_nonce())
         self._tiler = Tiler()
         self._below: Branch | Partition | None = None
         self._cursor: dict[str, object] | None = None
@@ -270,6 +271,7 @@ class RunWorkflow:
                 cursor=self._cursor,
                 step=self._step,
                 seen=self._seen,
+                due=0.0 if self._order.scheduled is None else _due(),
             ),
             PlanOutput,
             small=self._order.source.inline,
@@ -376,3 +378,17 @@ class RunWorkflow:
             small=result.items <= topology.SMALL,
             summary="check the whole run, write the manifest",
         )
+
+
+def _nonce() -> str:
+    """Return what no other start of the run has; it stays the same when the workflow is reset."""
+    return workflow.info().first_execution_run_id.replace("-", "")
+
+
+def _due() -> float:
+    """Return when a schedule wanted the run: of one that catches up, or fills a gap, long ago."""
+    info = workflow.info()
+    due = info.typed_search_attributes.get(
+        SearchAttributeKey.for_datetime(wire.DUE_ATTRIBUTE), info.workflow_start_time
+    )
+    return due.timestamp()

@@ -25,15 +25,23 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     assert "Usage: " in capsys.readouterr().out
 
 
+def verbs(name: str) -> list[set[str]]:
+    """Return the flags of a command, or of each of its verbs."""
+    made = load(name)
+    return [
+        {flag for parameter in one.params for flag in parameter.opts}
+        for one in getattr(made, "commands", {"": made}).values()
+    ]
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_takes_debug(name: str) -> None:
-    assert any("--debug" in parameter.opts for parameter in load(name).params)
+    assert all("--debug" in flags for flags in verbs(name))
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "dev"])
 def test_every_command_takes_the_connection_flags(name: str) -> None:
-    flags = {flag for parameter in load(name).params for flag in parameter.opts}
-    assert {
+    wanted = {
         "--address",
         "--namespace",
         "--profile",
@@ -41,7 +49,8 @@ def test_every_command_takes_the_connection_flags(name: str) -> None:
         "--tls",
         "--tls-ca-path",
         "--local",
-    } <= flags
+    }
+    assert all(wanted <= flags for flags in verbs(name))
 
 
 def test_a_wrong_command_is_a_plain_line_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
