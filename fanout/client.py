@@ -6,34 +6,31 @@ import os
 import secrets
 import uuid
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from temporalio.client import Client, WorkflowHandle
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.client import Client
 from temporalio.envconfig import ClientConfig
-from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, TLSConfig
 
 from fanout import searchattributes, wire
 from fanout.counting import check_condition
 from fanout.errors import NoServer, RunExists, RunNotFound, UsageError
-from fanout.models import CounterAbove, ItemResult, RunResult, Status
+from fanout.models import CounterAbove, ItemResult, Status
 from fanout.observability import details
 from fanout.options import check, from_environment
 from fanout.plugin import Plugin, store_of
 from fanout.processors import Processor, as_processor
 from fanout.readers import Items, Reader
 from fanout.run import Run
-from fanout.runinfo import RunInfo, read_info, refused
-from fanout.storage.layout import check_run_id, staged_path
-from fanout.storage.reading import load_manifest
+from fanout.runinfo import RunInfo, read_info
+from fanout.starting import begin, default_task_queue
+from fanout.storage.chains import complete_to
+from fanout.storage.layout import RUN, check_run_id, staged_path
 from fanout.storage.roots import to_url
 from fanout.storage.stores import open_store
 
 DEFAULT_ADDRESS = "localhost:7233"
-DEFAULT_TASK_QUEUE = "fanout"
 
 IfExists = Literal["fail", "attach", "new"]
 
@@ -129,8 +126,7 @@ async def start(
         previous, done = await _ended_with(client, run_id)
         source_reader = source_reader.skip(done)
         if_exists = "new"
-    store, staged = open_store(store_url), staged_path(run_id, nonce)
-    prepared = await source_reader.prepare(store, staged)
+    prepared = await source_reader.prepare(open_store(store_url), staged_path(run_id, nonce))
     order = wire.RunInput(
         nonce=nonce,
         store=store_url,
@@ -144,50 +140,19 @@ async def start(
     )
     own_queue = None if isinstance(wanted, str) else wanted.task_queue
     queue = task_queue or own_queue or default_task_queue()
-    try:
-        handle = await _begin(client, order, run_id, queue, if_exists)
-    except WorkflowAlreadyStartedError:
-        await store.delete(*(found.path for found in await store.list(staged)))
+    execution = await begin(
+        client,
+        order,
+        run_id=run_id,
+        task_queue=queue,
+        anew=if_exists == "new",
+        summary=f"{name} over {details.of_source(order.source)}",
+    )
+    if execution is None:
         if if_exists == "attach":
             return get_run(client, run_id)
-        raise RunExists(_taken(run_id, if_exists)) from None
-    except RPCError as error:
-        raise refused(error, f"run {run_id!r} was not started") from None
-    return Run(client, run_id, execution=handle.first_execution_run_id)
-
-
-async def _begin(
-    client: Client, order: wire.RunInput, run_id: str, queue: str, if_exists: IfExists
-) -> WorkflowHandle[Any, RunResult]:
-    """Start the root; with search attributes where the namespace has them."""
-    attributes = await searchattributes.registered(client)
-    while True:
-        try:
-            return await client.start_workflow(
-                wire.RUN_WORKFLOW,
-                replace(order, attributes=attributes),
-                id=run_id,
-                task_queue=queue,
-                result_type=RunResult,
-                id_reuse_policy=(
-                    WorkflowIDReusePolicy.ALLOW_DUPLICATE
-                    if if_exists == "new"
-                    else WorkflowIDReusePolicy.REJECT_DUPLICATE
-                ),
-                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                # Where a worker shares this client, it begins without a turn through the queue.
-                request_eager_start=True,
-                memo={wire.STORE_MEMO: order.store, wire.PROCESSOR_MEMO: order.processor},
-                search_attributes=searchattributes.at_start(attributes, order.processor),
-                static_summary=details.summary(f"{order.processor} over {details.of_source(order.source)}"),
-                static_details=details.of_start(run_id, order),
-            )
-        except RPCError as error:
-            if not (attributes and searchattributes.is_unknown(error)):
-                raise
-            # Removed since they were asked for.
-            searchattributes.forget(client)
-            attributes = []
+        raise RunExists(_taken(run_id, if_exists))
+    return Run(client, run_id, execution=execution)
 
 
 def get_run(client: Client, id: str) -> Run:
@@ -256,11 +221,6 @@ async def map(
     return [row async for row in run.results(ordered=True)]
 
 
-def default_task_queue() -> str:
-    """Return the queue of runs that name none, nor does their processor: `FANOUT_TASK_QUEUE`, else `"fanout"`."""
-    return os.environ.get("FANOUT_TASK_QUEUE") or DEFAULT_TASK_QUEUE
-
-
 def as_reader(given: Reader | Iterable[Any] | AsyncIterable[Any]) -> Reader:
     """Return a reader itself, or one over the items of an iterable.
 
@@ -299,11 +259,11 @@ async def _ended_with(client: Client, run_id: str) -> tuple[str, int]:
     else:
         if info.status.live:
             raise UsageError(f"run {run_id!r} is still running: continue it once it has ended")
-        status, output = f"ended as {info.status}", info.output
-    manifest = await load_manifest(open_store(output))
-    if manifest is None or manifest.result.not_run:
+        status, output = f"ended as {info.status}", (await run.readable()).url
+    end = await complete_to(open_store(output)) if await open_store(output).exists(RUN) else None
+    if end is None:
         raise UsageError(
             f"run {run_id!r} {status} before all of its items were run: only a run that completed, "
-            "such as one with a limit, can be continued"
+            "such as one with a limit, can be continued; what was not run: fanout rerun"
         )
-    return output, manifest.run.source.skip + manifest.result.items
+    return output, end

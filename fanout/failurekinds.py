@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_core import from_json
 
+from fanout.errors import UsageError
 from fanout.models import FailureKind, FailureSample
 from fanout.signatures import signature
 
@@ -22,7 +25,47 @@ MAX_TYPE = 200
 OTHER_TYPE = "other"
 OTHER_MESSAGES = "other messages"
 
+_GROUP = re.compile(r"[0-9a-f]{8}")
+
 Name = tuple[str, str]
+
+
+def group_of(error_type: str, message: str) -> str:
+    """Return the short name of a kind of failures: the same for all whose types and signatures are the same.
+
+    Args:
+        error_type: Of a failure.
+        message: Of a failure, or its signature.
+    """
+    name = f"{error_type[:MAX_TYPE]}\n{signature(message)}"
+    return hashlib.blake2b(name.encode("utf-8", "backslashreplace"), digest_size=4).hexdigest()
+
+
+def parse_group(text: str) -> str:
+    """Return the group that a person names: by its short name, or by type and message as in `ValueError: not <n>`.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if _GROUP.fullmatch(text):
+        return text
+    error_type, colon, message = text.partition(": ")
+    if not colon:
+        raise UsageError(
+            f"{text!r} names no group of failures: give its short name, or its type and message as in "
+            "'ValueError: not <n>'; see `fanout failures RUN --by-type`"
+        )
+    return group_of(error_type, message)
+
+
+def is_of_group(row: Mapping[str, Any], group: str) -> bool:
+    """Tell whether a failure is of a group.
+
+    Args:
+        row: As it stands in the output.
+        group: The group's short name.
+    """
+    return group_of(row["error_type"], row["message"]) == group
 
 
 @dataclass
@@ -62,7 +105,15 @@ class FailureKinds:
         """Return the kinds, the one with most failures first."""
         ordered = sorted(self._counts.items(), key=lambda pair: (-pair[1].count, pair[0]))
         return [
-            FailureKind(error_type, message, one.count, one.first, one.last, list(one.samples))
+            FailureKind(
+                error_type,
+                message,
+                one.count,
+                one.first,
+                one.last,
+                list(one.samples),
+                "" if message == OTHER_MESSAGES else group_of(error_type, message),
+            )
             for (error_type, message), one in ordered
         ]
 

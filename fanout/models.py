@@ -224,6 +224,7 @@ class FailureKind:
         first: When the first of them was recorded, in seconds since the epoch; None where no row says it.
         last: When the last of them was recorded; likewise.
         samples: The first few items, in the order of the items.
+        group: Its short name, by which a rerun takes it up; empty for other messages.
     """
 
     error_type: str
@@ -232,6 +233,7 @@ class FailureKind:
     first: float | None
     last: float | None
     samples: list[FailureSample] = field(default_factory=list)
+    group: str = ""
 
 
 # --------------------------------------------------------------------------------------------- numbers
@@ -433,6 +435,7 @@ class RunResult:
         output: URL of the folder with results, failures and the manifest.
         counters: Sums of what the processor has counted, of the items with an outcome.
         reason: Why it ended early, where neither a person nor an error ended it.
+        rerun: Of a rerun, what it has taken up again, in words; then all numbers are of these items.
     """
 
     run_id: str
@@ -448,6 +451,7 @@ class RunResult:
     output: str = ""
     counters: dict[str, float] = field(default_factory=dict)
     reason: str = ""
+    rerun: str = ""
 
     def raise_for_failures(self) -> RunResult:
         """Return the result itself when every item succeeded.

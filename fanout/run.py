@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError
@@ -12,6 +13,8 @@ from temporalio.exceptions import ApplicationError, CancelledError, TerminatedEr
 from fanout import wire
 from fanout.errors import RunFailed
 from fanout.models import RunResult, Status
+from fanout.processors import Processor
+from fanout.rerun import select, start_rerun
 from fanout.runorders import Orders
 from fanout.runprogress import Looks
 from fanout.runrows import Rows
@@ -54,6 +57,49 @@ class Run(Looks, Rows, Orders):
             why = f"stopped: {result.reason}" if result.reason else "drained"
             raise RunFailed(f"run {self.id!r} was {why}", status=result.status, result=result)
         return result
+
+    async def rerun(
+        self,
+        *,
+        failed: bool | None = None,
+        not_run: bool | None = None,
+        error_type: str | None = None,
+        group: str | None = None,
+        keys: Iterable[str] | None = None,
+        processor: Processor[..., Any] | Callable[..., Any] | str | None = None,
+        task_queue: str | None = None,
+        **settings: Any,
+    ) -> Run:
+        """Run again what failed, and what was not run, once the run has ended; any number of times.
+
+        The rerun is a further run under the same id, over the same source, with the same parameters and options. All of
+        them read as one: the newest outcome of each item counts.
+
+        Args:
+            failed: Whether to run again what failed.
+            not_run: Whether to run what was not run, as after a cancellation. Where neither is said, both are run again
+                (but only what failed, if one of the following is given); where one is, only that.
+            error_type: Of what failed, only items with this error type.
+            group: Of what failed, only this group: its short name, or `"ValueError: not <n>"`; see `failure_kinds`.
+            keys: Of what failed, only items with these keys.
+            processor: Instead of the run's own; which may well be another version by now.
+            task_queue: Instead of the run's own.
+            **settings: Any field of `fanout.Options`, instead of what the run was started with.
+
+        Returns:
+            The rerun.
+
+        Raises:
+            UsageError: The run has not ended, or there is nothing to run again; or an argument does not fit.
+            RunNotFound: Neither the server nor the client's store knows the run.
+            RunExists: Somebody else has just started it again.
+            NoServer: The server does not answer.
+        """
+        selection = select(failed, not_run, error_type, group, keys=keys is not None)
+        execution = await start_rerun(
+            self, selection, keys, processor=processor, task_queue=task_queue, settings=settings
+        )
+        return Run(self.client, self.id, execution=execution)
 
     async def show(self, console: Console | None = None) -> RunResult:
         """Show a progress bar, in a terminal or a notebook, until the run ends.

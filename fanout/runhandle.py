@@ -11,8 +11,10 @@ from temporalio.service import RPCError, RPCStatusCode
 from fanout.errors import RunNotFound, UsageError
 from fanout.plugin import store_of
 from fanout.runinfo import RunInfo, count_pollers, read_info, refused, web_base
+from fanout.storage.layout import RUN
 from fanout.storage.outputs import find_output
 from fanout.storage.roots import display
+from fanout.storage.stores import Store, open_store
 from fanout.trouble import find_trouble
 
 
@@ -29,6 +31,7 @@ class Handle:
         self.id = id
         self._execution = execution
         self._output: str | None = None
+        self._previous: str | None = None
 
     def __repr__(self) -> str:
         return f"<fanout run {self.id!r}>"
@@ -56,6 +59,7 @@ class Handle:
             # The id was given to another run since.
             info = await read_info(await self._asked(self._handle(self._execution).describe()))
         self._output = info.output
+        self._previous = info.previous
         self._execution = info.execution
         return info
 
@@ -85,7 +89,19 @@ class Handle:
                 self._output = await self._stored(error)
         return self._output
 
+    @property
+    def execution(self) -> str | None:
+        """First execution id of the run's root workflow, where that is known: a rerun has another one."""
+        return self._execution
+
     # ---- for its kinds
+
+    async def readable(self) -> Store:
+        """Return the output to read: where the run has none, or none yet, the one that it goes on from."""
+        store = open_store(await self.output())
+        if self._previous is not None and not await store.exists(RUN):
+            return open_store(self._previous)
+        return store
 
     def _handle(
         self, execution: str | None = None, result_type: type[Any] | None = None

@@ -47,6 +47,8 @@ class RunInfo:
         items: How many items it has, once that is known for certain.
         failed: How many of them failed, once it has ended.
         current: Execution id of its root workflow now: another one than `execution` once it was reset.
+        previous: URL of the output that it continues, or takes items of up again, if any.
+        rerun: Of a rerun, what it takes up again, in words.
     """
 
     id: str
@@ -60,6 +62,8 @@ class RunInfo:
     items: int | None = None
     failed: int | None = None
     current: str = ""
+    previous: str | None = None
+    rerun: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ async def read_info(execution: WorkflowExecution) -> RunInfo:
         items=memo.get(wire.ITEMS_MEMO),
         failed=memo.get(wire.FAILED_MEMO),
         current=execution.run_id,
+        previous=memo.get(wire.PREVIOUS_MEMO),
+        rerun=memo.get(wire.RERUN_MEMO, ""),
     )
 
 

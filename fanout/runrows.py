@@ -11,7 +11,6 @@ from fanout.failurekinds import FailureKinds
 from fanout.models import Failure, FailureKind, ItemResult
 from fanout.runhandle import Handle
 from fanout.storage.reading import chunks, find_key, find_row
-from fanout.storage.stores import open_store
 
 
 class Rows(Handle):
@@ -66,7 +65,7 @@ class Rows(Handle):
             kind: `"results"` or `"failures"`.
             ordered: In the order of the items.
         """
-        store = open_store(await self.output())
+        store = await self.readable()
         async for rows in chunks(store, kind, ordered=ordered):
             yield rows
 
@@ -77,7 +76,7 @@ class Rows(Handle):
             index: Position of the item in the source.
             key: Or its key; takes a look through all rows.
         """
-        store = open_store(await self.output())
+        store = await self.readable()
         if index is not None:
             found = await find_row(store, index)
         else:

@@ -10,7 +10,6 @@ from typing import Any
 from temporalio.client import Client, ScheduleActionStartWorkflow
 
 from fanout import searchattributes, templates, wire
-from fanout.client import default_task_queue
 from fanout.counting import check_condition
 from fanout.errors import UsageError
 from fanout.models import CounterAbove
@@ -20,6 +19,7 @@ from fanout.plugin import store_of
 from fanout.processors import Processor, as_processor
 from fanout.readers import Items, Reader
 from fanout.readers.items import StagedItems
+from fanout.starting import default_task_queue
 from fanout.storage.layout import check_run_id, staged_path
 from fanout.storage.roots import to_url
 from fanout.storage.stores import open_store

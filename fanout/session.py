@@ -10,10 +10,10 @@ from typing import Any
 
 from temporalio.client import Client
 
-from fanout.client import default_task_queue
 from fanout.devserver import start_dev_server
 from fanout.plugin import Plugin
 from fanout.processors import Processor, as_processor
+from fanout.starting import default_task_queue
 from fanout.worker import run_worker
 
 SHUTDOWN_TIMEOUT = 5.0

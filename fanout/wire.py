@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fanout.models import CounterAbove, Json, Page, PartitionTime, RestRef, RunResult, Scan, Source, Totals
+from fanout.selection import Selection
 
 RUN_WORKFLOW = "fanout.run"
 GROUP_WORKFLOW = "fanout.group"
@@ -46,6 +47,8 @@ SHARE_SIGNAL = "share"
 
 STORE_MEMO = "fanout.store"
 PROCESSOR_MEMO = "fanout.processor"
+PREVIOUS_MEMO = "fanout.previous"
+RERUN_MEMO = "fanout.rerun"
 
 STATUS_MEMO = "fanout.status"
 ITEMS_MEMO = "fanout.items"
@@ -105,10 +108,11 @@ class RunInput:
         params: The run's parameters.
         settings: Options said by the caller.
         environment: Options said by the caller's environment: they yield to the processor's own.
-        previous: URL of the output that this run continues.
+        previous: URL of the output that this run continues, or takes items of up again.
         stop_when: What ends the run early.
         attributes: Search attributes that the root may set: the namespace has them.
         scheduled: What a run of a schedule goes by; None for others.
+        rerun: Which items it takes up again; None where it runs items of its own.
     """
 
     nonce: str
@@ -122,6 +126,7 @@ class RunInput:
     stop_when: CounterAbove | None = None
     attributes: list[str] = field(default_factory=list)
     scheduled: Scheduled | None = None
+    rerun: Selection | None = None
 
 
 @dataclass(frozen=True)
@@ -180,7 +185,7 @@ class RunRef:
         partition_size: Items of each partition.
         max_children: Children of any node at most.
         batch_concurrency: Items in flight of one batch at most.
-        first: Index of the run's first item; partitions are numbered from there.
+        first: The run's first item; partitions are numbered from there.
         list_size: Items that one call of the processor takes.
     """
 

@@ -23,7 +23,7 @@ from fanout.children.execution import Execution, Waiting, output
 from fanout.children.fitness import check_version
 from fanout.children.gate import Gate
 from fanout.children.life import Life, Superseded
-from fanout.children.loading import Loader
+from fanout.children.loading import Loader, Plan
 from fanout.children.quarantine import QuarantineWindow
 from fanout.children.running import run_window, to_the_end
 from fanout.children.window import Window
@@ -34,7 +34,7 @@ from fanout.observability.metrics import BatchMetrics
 from fanout.options import Options
 from fanout.processors import Processor, find
 from fanout.readers.registry import from_source
-from fanout.storage import commits, rests
+from fanout.storage import commits, rests, selections
 from fanout.storage.layout import commit_path, partition_of
 from fanout.storage.markers import load_run
 from fanout.storage.records import Commit, Effort, RunRecord
@@ -151,14 +151,14 @@ class BatchActivity:
         later = [one for one in left if one.due > until]
         reader = from_source(job.record.source)
         reader.largest = job.options.max_item_bytes
-        loader = Loader(reader, self._bench.files, job.store)
+        loader = Loader(reader, self._bench.files, job.store, await selections.of(job.store))
         most = job.options.max_batch_bytes
         heartbeat = job.options.heartbeat_timeout
         async with job.life.beating(heartbeat):
             plan = await loader.plan(now, job.batch.pages, most)
             aside = [*later, *plan.left]
             async with self._bench.budget.reading(plan.size):
-                book = self._book(job, plan.items, await loader.read(plan))
+                book = self._book(job, plan, await loader.read(plan))
                 window = self._window(job, book, await _context(job.processor))
                 job.execution.measure = lambda: _effort(window, book, job.life)
                 with self._bench.budget.holding(window, most), self._bench.watchdog.watching(heartbeat):
@@ -181,15 +181,16 @@ class BatchActivity:
         queue = activity.info().task_queue.removesuffix(control_queue(""))
         return self._bench.metrics.of(meter, self._name, queue)
 
-    def _book(self, job: _Job, items: Sequence[Items], parts: Sequence[Any]) -> Book:
+    def _book(self, job: _Job, plan: Plan, parts: Sequence[Any]) -> Book:
         book = Book(
             run_id=job.record.run_id,
             processor=job.processor,
             options=job.options,
             key=job.record.source.key,
-            items=items,
+            items=plan.items,
+            indexes=plan.indexes,
             parts=parts,
-            inline=any(page.values is not None for page in job.batch.pages),
+            inline=any(stretch.page.values is not None for stretch in plan.stretches),
             worker=activity.client().identity,
         )
         if len(book) != len(book.indexes):

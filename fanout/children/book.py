@@ -60,11 +60,11 @@ class Book:
         processor: The processor.
         options: The run's options.
         key: The field that names an item, if any.
-        items: Which items these are, in index order, and how often they failed before.
+        items: Which items these are, in order, as their batch counts them; and how often they failed before.
         parts: The records, in order.
         worker: Identity of this worker.
         inline: Whether the records hold JSON values that travelled with the order.
-        indexes: The index of each item.
+        indexes: The index of each item in the source; by default as the batch counts them.
         outputs: The output of each item as JSON; `WRITTEN` once it is in the store, None while there is none.
         failures: The failure row of each item that failed, likewise.
         attempts: How often an item failed, where it did.
@@ -91,13 +91,15 @@ class Book:
     samples: list[str] = field(default_factory=list)
     held: int = 0
     _before: dict[int, int] = field(default_factory=dict)
+    _numbers: Sequence[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.tally = Tally(self.settled)
         for part in self.parts:
             self.values.extend(part.values)
         self.outputs = [None] * len(self.values)
-        self.indexes = _indexes(self.items)
+        self._numbers = _indexes(self.items)
+        self.indexes = self.indexes or self._numbers
         self._take_over_attempts()
         self._before = dict(self.attempts)
         self.json = all(part.json for part in self.parts)
@@ -213,7 +215,7 @@ class Book:
         """Return the items without an outcome, in order."""
         found: list[Items] = []
         for position in self.unsettled():
-            index = self.indexes[position]
+            index = self._numbers[position]
             attempts, due = self.attempts.get(position, 0), self.due.get(position, 0.0)
             last = found[-1] if found else None
             if last and (last.start + last.count, last.attempts, last.due) == (index, attempts, due):

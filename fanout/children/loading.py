@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from fanout.models import Json, Page
 from fanout.readers.base import Reader, Records, Unreadable
 from fanout.storage import tiling
 from fanout.storage.files import Files
 from fanout.storage.rests import Items
+from fanout.storage.selections import Selected
 from fanout.storage.stores import Store
 from fanout.storage.tiling import Range
 
@@ -63,12 +64,14 @@ class Plan:
         left: Those that do not.
         stretches: How to read them.
         size: Bytes that this takes.
+        indexes: The indexes of the items that fit, where those are given by positions.
     """
 
     items: list[Items]
     left: list[Items]
     stretches: list[Stretch]
     size: int
+    indexes: list[int] = field(default_factory=list)
 
 
 class Loader:
@@ -78,12 +81,14 @@ class Loader:
         reader: Of the run's source.
         files: For source files.
         store: The output.
+        selected: Of a rerun, its items: batches know them by their positions.
     """
 
-    def __init__(self, reader: Reader, files: Files, store: Store) -> None:
+    def __init__(self, reader: Reader, files: Files, store: Store, selected: Selected | None = None) -> None:
         self._reader = reader
         self._files = files
         self._store = store
+        self._selected = selected
 
     async def plan(self, items: Sequence[Items], pages: Sequence[Page], most: int) -> Plan:
         """Find out how many of some items may be read, and how.
@@ -93,6 +98,15 @@ class Loader:
             pages: Where they are, in order.
             most: Bytes to read at most; but at least one item.
         """
+        if self._selected is None:
+            return await self._plan(items, pages, most)
+        there, pages = await self._in_source(items, self._selected)
+        plan = await self._plan(there, pages, most)
+        indexes = [index for one in plan.items for index in range(one.start, one.start + one.count)]
+        fitting, left = _divide(items, len(indexes))
+        return Plan(fitting, left, plan.stretches, plan.size, indexes)
+
+    async def _plan(self, items: Sequence[Items], pages: Sequence[Page], most: int) -> Plan:
         size = 0
         taken: list[Stretch] = []
         for stretch in stretches(items, pages):
@@ -108,6 +122,18 @@ class Loader:
             if fitting < count:
                 return _cut(items, taken, end, size)
         return Plan(list(items), [], taken, size)
+
+    async def _in_source(self, items: Sequence[Items], selected: Selected) -> tuple[list[Items], list[Page]]:
+        """Return the items at some positions by their indexes, and the pages of the source that hold them."""
+        found: list[Items] = []
+        pages: list[Page] = []
+        for one in items:
+            async for chunk in selected.chunks(one.start, one.count):
+                runs = chunk.runs(one.start, one.start + one.count)
+                found += [replace(one, start=first, count=count) for first, count in runs]
+                if not pages or pages[-1] is not chunk.page:
+                    pages.append(chunk.page)
+        return found, pages
 
     async def read(self, plan: Plan) -> list[Records]:
         """Read what was planned.
@@ -160,6 +186,20 @@ def _cut(items: Sequence[Items], taken: list[Stretch], end: int, size: int) -> P
         if below < one.count:
             high.append(replace(one, start=one.start + below, count=one.count - below))
     return Plan(low, high, taken, size)
+
+
+def _divide(items: Sequence[Items], count: int) -> tuple[list[Items], list[Items]]:
+    """Return the first so many of some items, and the others."""
+    low: list[Items] = []
+    high: list[Items] = []
+    for one in items:
+        taken = min(count, one.count)
+        count -= taken
+        if taken:
+            low.append(replace(one, count=taken))
+        if taken < one.count:
+            high.append(replace(one, start=one.start + taken, count=one.count - taken))
+    return low, high
 
 
 def _positions(one: Stretch) -> list[int]:

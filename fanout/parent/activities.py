@@ -7,6 +7,7 @@ import contextlib
 from dataclasses import asdict, replace
 from datetime import datetime
 
+from pydantic_core import from_json
 from temporalio import activity
 
 from fanout import templates, wire
@@ -16,7 +17,9 @@ from fanout.models import RunResult, Totals
 from fanout.options import resolve
 from fanout.processors import find
 from fanout.readers.paging import next_page
-from fanout.storage import layout
+from fanout.readers.selecting import Again, next_selected
+from fanout.selection import Selection
+from fanout.storage import chains, layout, roots, selections, views
 from fanout.storage.markers import claim, load_run
 from fanout.storage.publishing import finalize, publish
 from fanout.storage.reading import committed
@@ -59,6 +62,8 @@ class ParentActivities:
         output = layout.output_url(run.store, order.run_id, order.execution)
         store = open_store(self.bench.roots.check(output))
         if order.step == 0:
+            # Before it can be read together with this one.
+            await self._close(run)
             await claim(
                 store,
                 RunRecord(
@@ -71,12 +76,21 @@ class ParentActivities:
                     params=processor.check_params(run.params),
                     options=asdict(options),
                     previous=run.previous,
+                    rerun=run.rerun,
+                    settings=run.settings,
+                    environment=run.environment,
                 ),
             )
         async with _beating():
-            scan = await next_page(
-                run.source, self.bench.files, store, step=order.step, cursor=order.cursor, seen=order.seen
-            )
+            if run.rerun is None:
+                scan = await next_page(
+                    run.source, self.bench.files, store, step=order.step, cursor=order.cursor, seen=order.seen
+                )
+            else:
+                again = await self._again(run, run.rerun)
+                scan = await next_selected(
+                    again, self.bench.files, store, cursor=order.cursor, selected=order.seen
+                )
         return PlanOutput(
             scan=scan,
             output=output,
@@ -84,6 +98,20 @@ class ParentActivities:
             list_size=processor.list_size or 1,
             announced=True,
         )
+
+    async def _close(self, run: RunInput) -> None:
+        """Fix what counts of the output that a rerun begins from."""
+        if run.rerun is not None and run.previous is not None:
+            await views.close(open_store(self.bench.roots.check(run.previous)))
+
+    async def _again(self, run: RunInput, selection: Selection) -> Again:
+        check = self.bench.roots.check
+        links = await chains.look(open_store(check(run.previous or "")), check)
+        keys = None
+        if selection.keys is not None:
+            check(roots.join(run.store, selection.keys))
+            keys = frozenset(from_json(await open_store(run.store).read(selection.keys)))
+        return Again(selection, run.source, keys, links)
 
     @activity.defn(name=wire.PUBLISH_ACTIVITY)
     @failing
@@ -94,6 +122,8 @@ class ParentActivities:
             ApplicationError: Items are lost or there twice; not retried.
         """
         store = open_store(self.bench.roots.check(order.output))
+        await load_run(store, order.nonce)
+        selected = await selections.of(store)
         async with _beating():
             roll_up = await publish(
                 store,
@@ -105,6 +135,7 @@ class ParentActivities:
                 rests=order.rests,
                 keys=order.keys,
                 seconds=order.seconds,
+                selected=selected,
             )
         return PublishOutput(roll_up.totals, sum(count for _, count in roll_up.not_run))
 

@@ -236,7 +236,8 @@ class RunWorkflow:
             partition_size=shape.partition_size,
             max_children=shape.max_children,
             batch_concurrency=shape.batch_concurrency,
-            first=self._order.source.skip,
+            # A rerun counts its items by their positions among all that were selected.
+            first=self._order.source.skip if self._order.rerun is None else 0,
             list_size=first.list_size,
         )
         with quick.alongside(self._keep_judging(), self._keep_counting()):
@@ -368,6 +369,7 @@ class RunWorkflow:
             output=self._output,
             counters=totals.counters,
             reason=reason,
+            rerun="" if self._order.rerun is None else self._order.rerun.words,
         )
 
     async def _finalize(self, result: RunResult) -> RunResult:

@@ -157,6 +157,19 @@ class Reader(ABC):
         """
         return 0
 
+    async def check_same(self, store: Store, earlier: Store, page: Page) -> None:
+        """Check that a page is of the same source as an earlier run has planned, as far as the reader can know.
+
+        Args:
+            store: Where `scan` wrote its index objects.
+            earlier: Where it did so for the earlier run.
+            page: A page that `scan` returned, or a part of one.
+
+        Raises:
+            SourceError: The source has changed since.
+        """
+        return
+
     def __repr__(self) -> str:
         return self.kind
 

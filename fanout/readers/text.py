@@ -11,11 +11,11 @@ from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import takewhile, zip_longest
 from typing import ClassVar, Self
 from urllib.parse import unquote
 
-from fanout.errors import SourceError, UsageError
+from fanout.errors import ObjectMissing, SourceError, UsageError
 from fanout.models import Json, Page, Scan
 from fanout.readers import index as indexes
 from fanout.readers.base import Reader, Records, Unreadable
@@ -24,6 +24,7 @@ from fanout.readers.scanner import THREAD_BYTES, Beginning, Bounds, Scanner
 from fanout.readers.scanning import PageScan, Position
 from fanout.storage import layout, roots
 from fanout.storage.files import Files, SourceFile, Unreachable
+from fanout.storage.sourcefile import changed
 from fanout.storage.stores import Store
 
 PathLike = str | os.PathLike[str]
@@ -194,6 +195,20 @@ class TextReader(Reader):
     async def heaviest(self, store: Store, page: Page) -> int:
         """Say how large the largest item is, by the marks around it."""
         return (await indexes.load(store, page.locator["index"])).heaviest if page.count else 0
+
+    async def check_same(self, store: Store, earlier: Store, page: Page) -> None:
+        """Compare the files of a page with those that the same page had then; one that is new is none of that run's."""
+        path = page.locator.get("index")
+        if path is None:
+            return
+        try:
+            before = await indexes.load(earlier, path)
+        except ObjectMissing:
+            return
+        now = await indexes.load(store, path)
+        for ours, theirs in zip_longest(now.files, before.files):
+            if ours is None or theirs is None or ours.file != theirs.file:
+                raise changed((ours or theirs).file)
 
     async def fit(
         self, files: Files, store: Store, page: Page, start: int, count: int, most: int

@@ -6,12 +6,11 @@ import json
 from typing import Any
 
 from fanout.errors import ObjectMissing
-from fanout.storage import commits, markers, roll_ups, tiling, views
+from fanout.storage import markers, tiling, views
 from fanout.storage.layout import KINDS, Kind
 from fanout.storage.records import DataObject
 from fanout.storage.rows import index_of
 from fanout.storage.stores import Store
-from fanout.storage.views import View
 
 _READ_BYTES = 256 * 1024
 _PROBE_BYTES = 64 * 1024
@@ -24,7 +23,7 @@ async def find_row(store: Store, index: int) -> tuple[Kind, dict[str, Any]] | No
     Reads a few objects, or a few blocks of large ones, however many items the run has.
 
     Args:
-        store: The output; those that it continues are searched after it.
+        store: The output; those that its run continues or takes up again are searched after it, the newest first.
         index: The item's.
 
     Returns:
@@ -48,7 +47,7 @@ async def find_row(store: Store, index: int) -> tuple[Kind, dict[str, Any]] | No
 async def _find_row(store: Store, index: int) -> tuple[Kind, dict[str, Any]] | None:
     nonce = (await markers.load_run(store, None)).nonce
     found = await views.look(store)
-    at = await _last_before(store, nonce, found, index)
+    at = await views.last_before(store, nonce, found, index)
     for view in found[max(at, 0) : at + 2]:
         pieces = await views.load(store, nonce, view)
         for kind in KINDS:
@@ -59,27 +58,6 @@ async def _find_row(store: Store, index: int) -> tuple[Kind, dict[str, Any]] | N
                         if line is not None:
                             return kind, json.loads(line)
     return None
-
-
-async def _last_before(store: Store, nonce: str, found: list[View], index: int) -> int:
-    """Return the position of the last partition that is known to begin at or before an item; -1 for none.
-
-    Of a live partition only some commit is known: the item may also be in the next partition, before that commit.
-    """
-    low, high = 0, len(found)
-    while low < high:
-        middle = (low + high) // 2
-        if await _some_item(store, nonce, found[middle]) <= index:
-            low = middle + 1
-        else:
-            high = middle
-    return low - 1
-
-
-async def _some_item(store: Store, nonce: str, view: View) -> int:
-    if view.roll_up is not None:
-        return (await roll_ups.load(store, nonce, view.roll_up)).start
-    return (await commits.load(store, nonce, view.commits[:1]))[0].start
 
 
 async def _search(store: Store, source: DataObject, index: int) -> bytes | None:

@@ -19,12 +19,16 @@ CHECKPOINTS = "_checkpoints"
 ROLL_UPS = "_rollups"
 PUBLICATIONS = "_publications"
 INDEX = "_index"
+SELECTION = "_selection"
+CLOSED = "_closed.json"
+SELECTED = "_selected.json"
 STAGED = "_items"
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~@+=:-]{0,199}")
 _PARTITION_DIGITS = 6
 _SEQUENCE_DIGITS = 8
 _PART_DIGITS = 5
+_POSITION_DIGITS = 12
 
 
 def check_run_id(run_id: str) -> str:
@@ -110,6 +114,16 @@ def part_path(kind: Kind, partition: int, number: int) -> str:
 def index_path(name: str) -> str:
     """Return the prefix under which a reader keeps its index objects of this name."""
     return f"{INDEX}/{roots.check_name(name)}"
+
+
+def selection_path(position: int) -> str:
+    """Return where the items lie that a rerun has selected, from this position among them on."""
+    return f"{SELECTION}/{_number(position, _POSITION_DIGITS)}.json"
+
+
+def position_of(path: str) -> int:
+    """Return the position of the first item in an object of selected ones."""
+    return int(path.rpartition("/")[2].removesuffix(".json").lstrip("abcdefghijklmnopqrstuvwxyz"))
 
 
 def staged_path(run_id: str, nonce: str) -> str:

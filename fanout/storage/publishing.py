@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from fanout.errors import ObjectMissing, StoreError
 from fanout.models import RestRef, RunResult, Totals
 from fanout.storage import codec, commits, once, parts, publications, roll_ups, rows, tiling, timeline
 from fanout.storage.concurrency import each
-from fanout.storage.layout import CHECKPOINTS, DATA, MANIFEST, ROLL_UPS, data_folder, partition_of
+from fanout.storage.layout import CHECKPOINTS, DATA, KINDS, MANIFEST, ROLL_UPS, data_folder, partition_of
 from fanout.storage.records import Commit, Effort, Manifest, Publication, RollUp, RunRecord
 from fanout.storage.rests import ranges, resolve
 from fanout.storage.rows import Piece
+from fanout.storage.selections import Selected
 from fanout.storage.stores import Store
 from fanout.storage.tiling import Range
 
@@ -33,6 +34,7 @@ async def publish(
     rests: Sequence[RestRef] = (),
     keys: Mapping[str, Sequence[int]] | None = None,
     seconds: float = 0.0,
+    selected: Selected | None = None,
 ) -> RollUp:
     """Publish a partition that has ended. May be repeated, and run twice at once.
 
@@ -46,6 +48,7 @@ async def publish(
         rests: Further such items, by the commits that handed them back.
         keys: The keys that count, as `commits.load_partition` takes them.
         seconds: How long the partition took.
+        selected: Of a rerun, its items: what is said of them here are their positions.
 
     Returns:
         The roll-up that stands.
@@ -59,7 +62,7 @@ async def publish(
             left = [list(part) for part in not_run]
             counting = {planner: list(span) for planner, span in (keys or {}).items()}
             wanted = Publication(nonce, partition, start, count, left, list(rests), counting)
-            roll_up = await _publish(store, wanted, seconds)
+            roll_up = await _publish(store, wanted, seconds, selected)
         except ObjectMissing:
             # Another attempt may have published meanwhile, and the run have ended.
             roll_up = await roll_ups.find(store, nonce, partition)
@@ -136,11 +139,11 @@ class _Ready:
     failures: list[Piece]
 
 
-async def _publish(store: Store, wanted: Publication, seconds: float) -> RollUp:
-    ready = await _check(store, wanted)
+async def _publish(store: Store, wanted: Publication, seconds: float, selected: Selected | None) -> RollUp:
+    ready = await _check(store, wanted, selected)
     standing = await publications.settle(store, wanted)
     if standing != wanted:
-        ready = await _check(store, standing)
+        ready = await _check(store, standing, selected)
     return await roll_ups.create(
         store,
         RollUp(
@@ -159,15 +162,22 @@ async def _publish(store: Store, wanted: Publication, seconds: float) -> RollUp:
     )
 
 
-async def _check(store: Store, wanted: Publication) -> _Ready:
+async def _check(store: Store, wanted: Publication, selected: Selected | None) -> _Ready:
     found = await commits.load_partition(store, wanted.nonce, wanted.partition, wanted.keys)
     not_run = [*tiling.ranges(wanted.not_run), *ranges(await resolve(store, wanted.nonce, wanted.rests))]
     settled = [part for commit in found for part in commits.outcomes(commit)]
     what = f"partition {wanted.partition} in {store.url}"
     tiling.check([*settled, *not_run], wanted.start, wanted.count, what)
-    results, failures = rows.pieces(found, "results"), rows.pieces(found, "failures")
+    results, failures = [await placed(selected, rows.pieces(found, kind)) for kind in KINDS]
     await parts.check_sizes(store, data_folder(wanted.partition), [*results, *failures])
     return _Ready(found, not_run, results, failures)
+
+
+async def placed(selected: Selected | None, pieces: list[Piece]) -> list[Piece]:
+    """Return pieces whose outcomes are indexes of items, as in their rows; commits of a rerun say positions."""
+    if selected is None:
+        return pieces
+    return [replace(piece, outcomes=tuple(await selected.hulls(piece.outcomes))) for piece in pieces]
 
 
 def sum_up(found: Sequence[Commit]) -> Totals:

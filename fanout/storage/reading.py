@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fanout.errors import ObjectMissing
 from fanout.models import Totals
-from fanout.storage import commits, markers, parts, roll_ups, tiling, views
+from fanout.storage import chains, commits, markers, parts, roll_ups, tiling, views
+from fanout.storage.chains import Cursor, Link
 from fanout.storage.concurrency import ahead, each
 from fanout.storage.finding import find_row
 from fanout.storage.layout import KINDS, RUN, Kind
@@ -29,6 +30,7 @@ __all__ = [
     "find_key",
     "find_row",
     "load_manifest",
+    "of_chain",
     "own_chunks",
     "rows",
     "stored",
@@ -41,10 +43,10 @@ _WHOLE_BYTES = parts.PART_BYTES
 
 
 async def chunks(store: Store, kind: Kind, *, ordered: bool = True) -> AsyncGenerator[list[bytes], None]:
-    """Yield the rows of an output, many lines at a time, each row once.
+    """Yield the rows of an output and of those before it, many lines at a time, each row once.
 
     Of a live run these are the rows that were committed when its output was looked at, whatever is published
-    and deleted meanwhile. The rows of the output that a run continues come first.
+    and deleted meanwhile. A failure is left out where a later output has an outcome of its item.
 
     Args:
         store: The output.
@@ -54,16 +56,49 @@ async def chunks(store: Store, kind: Kind, *, ordered: bool = True) -> AsyncGene
     Raises:
         StoreError: There is no output, or it is damaged.
     """
-    for output in await views.chain(store):
-        async with contextlib.aclosing(_chunks(output, kind, ordered)) as found:
-            async for lines in found:
-                if lines:
-                    yield lines
+    async with contextlib.aclosing(of_chain(await chains.look(store), kind, ordered=ordered)) as found:
+        async for lines in found:
+            if lines:
+                yield lines
+
+
+async def of_chain(
+    links: Sequence[Link], kind: Kind, *, ordered: bool = True, low: int = 0
+) -> AsyncGenerator[list[bytes], None]:
+    """Yield the rows of outputs that were looked at; see `chunks`.
+
+    Args:
+        links: The outputs, the oldest first.
+        kind: Which rows.
+        ordered: Whether rows come in index order.
+        low: Rows of items before this one may be left out; only where rows are ordered.
+    """
+    # A rerun has items among those of the outputs before it; a run that continues others comes after them.
+    again = any(link.selected for link in links)
+    async with contextlib.AsyncExitStack() as stack:
+        found: list[tuple[AsyncGenerator[list[bytes], None], str]] = []
+        for number, link in enumerate(links):
+            rows = _chunks(link, kind, ordered or (again and kind == "failures"), low)
+            await stack.enter_async_context(contextlib.aclosing(rows))
+            later = [one for one in links[number + 1 :] if one.selected]
+            if kind == "failures" and later:
+                passed = [chains.settled(one, low) for one in later]
+                for each in passed:
+                    await stack.enter_async_context(contextlib.aclosing(each))
+                rows = chains.without(rows, [Cursor(each) for each in passed], link.store.url)
+                await stack.enter_async_context(contextlib.aclosing(rows))
+            found.append((rows, link.store.url))
+        if again and ordered:
+            merged_rows = chains.interleaved(found)
+            found = [(await stack.enter_async_context(contextlib.aclosing(merged_rows)), "")]
+        for rows, _ in found:
+            async for lines in rows:
+                yield lines
 
 
 async def own_chunks(store: Store, kind: Kind, *, ordered: bool = True) -> AsyncGenerator[list[bytes], None]:
-    """Yield the rows of an output as `chunks` does, without those of outputs that its run continues."""
-    async with contextlib.aclosing(_chunks(store, kind, ordered)) as found:
+    """Yield the rows of an output as `chunks` does, without those of outputs before it."""
+    async with contextlib.aclosing(_chunks(await chains.look_at(store), kind, ordered, 0)) as found:
         async for lines in found:
             if lines:
                 yield lines
@@ -101,7 +136,7 @@ async def find_key(store: Store, key: str) -> tuple[Kind, dict[str, Any]] | None
 
 
 async def committed(store: Store) -> Totals:
-    """Return how many items have an outcome by now: the sums over roll-ups and commits, without those of a chain.
+    """Return how many items have an outcome by now: the sums over roll-ups and commits of this output alone.
 
     Raises:
         StoreError: An object is damaged, or another run's.
@@ -171,8 +206,8 @@ class _Read:
     lines: list[bytes] | None
 
 
-async def _chunks(store: Store, kind: Kind, ordered: bool) -> AsyncGenerator[list[bytes], None]:
-    nonce = (await markers.load_run(store, None)).nonce
+async def _chunks(link: Link, kind: Kind, ordered: bool, low: int) -> AsyncGenerator[list[bytes], None]:
+    store, nonce = link.store, link.record.nonce
 
     async def read(item: tuple[int, Piece]) -> _Read:
         partition, piece = item
@@ -185,7 +220,7 @@ async def _chunks(store: Store, kind: Kind, ordered: bool) -> AsyncGenerator[lis
         return _Read(partition, piece, lines)
 
     async with (
-        contextlib.aclosing(_pieces(store, nonce, kind, ordered)) as found,
+        contextlib.aclosing(_pieces(link, kind, ordered, low)) as found,
         contextlib.aclosing(ahead(read, found, _AHEAD, ordered=ordered)) as done,
     ):
         async for one in done:
@@ -196,11 +231,12 @@ async def _chunks(store: Store, kind: Kind, ordered: bool) -> AsyncGenerator[lis
                     yield lines
 
 
-async def _pieces(
-    store: Store, nonce: str, kind: Kind, ordered: bool
-) -> AsyncGenerator[tuple[int, Piece], None]:
+async def _pieces(link: Link, kind: Kind, ordered: bool, low: int) -> AsyncGenerator[tuple[int, Piece], None]:
+    store, nonce = link.store, link.record.nonce
+
     async def seen() -> AsyncGenerator[View, None]:
-        for view in await views.look(store):
+        at = await views.last_before(store, nonce, link.views, low) if low else 0
+        for view in link.views[max(at, 0) :]:
             yield view
 
     async def load(view: View) -> tuple[int, list[Piece]]:
@@ -209,7 +245,8 @@ async def _pieces(
     async with contextlib.aclosing(ahead(load, seen(), _AHEAD, ordered=ordered)) as loaded:
         async for partition, found in loaded:
             for piece in found:
-                yield partition, piece
+                if piece.end > low:
+                    yield partition, piece
 
 
 async def _stream(store: Store, nonce: str, kind: Kind, one: _Read) -> AsyncGenerator[list[bytes], None]:

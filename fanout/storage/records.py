@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from fanout import durations
-from fanout.models import Json, RestRef, RunResult, Source, Totals
+from fanout.models import Json, Page, RestRef, RunResult, Source, Totals
+from fanout.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,10 @@ class RunRecord:
         source: Where the items come from.
         params: The run's parameters.
         options: The effective options, every field said.
-        previous: URL of the output that this run continues, if any.
+        previous: URL of the output that this run continues, or takes items of up again, if any.
+        rerun: Which items it takes up again; None where it runs items of its own.
+        settings: Options as the caller said them; None where an older version wrote the marker.
+        environment: Options that the caller's environment said; likewise.
     """
 
     nonce: str
@@ -36,6 +40,9 @@ class RunRecord:
     params: dict[str, Json] = field(default_factory=dict)
     options: dict[str, Json] = field(default_factory=dict)
     previous: str | None = None
+    rerun: Selection | None = None
+    settings: dict[str, Json] | None = None
+    environment: dict[str, Json] | None = None
 
 
 @dataclass(frozen=True)
@@ -257,6 +264,49 @@ class RollUp:
     seconds: float = 0.0
     effort: Effort = field(default_factory=Effort)
     timeline: list[Slice] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Closed:
+    """What counts of an output whose run has ended without a manifest, once another run goes on from there.
+
+    Attributes:
+        roll_ups: Where the roll-ups lie that count.
+        commits: Where the commits lie that count of partitions without.
+    """
+
+    roll_ups: list[str]
+    commits: list[str]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Some of the items that a rerun has selected: those at consecutive positions among all of them.
+
+    Commits and roll-ups of a rerun count its items by these positions; its rows have the items' own indexes.
+
+    Attributes:
+        start: Position of the first one.
+        runs: `[index, count]` of consecutive items, in order.
+        page: The part of the source's page that holds them.
+    """
+
+    start: int
+    runs: list[list[int]]
+    page: Page
+
+
+@dataclass(frozen=True)
+class ChosenAll:
+    """What is known once a rerun has selected all its items.
+
+    Attributes:
+        items: How many.
+        end: Index after the last item that the source has for the run.
+    """
+
+    items: int
+    end: int
 
 
 @dataclass(frozen=True)

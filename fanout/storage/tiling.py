@@ -88,6 +88,17 @@ def joined(parts: Iterable[Range]) -> list[Range]:
     return found
 
 
+def union(parts: Iterable[Range]) -> list[Range]:
+    """Return the items of ranges that may overlap, as ranges in order."""
+    found: list[Range] = []
+    for first, length in sorted(part for part in parts if part[1]):
+        if found and sum(found[-1]) >= first:
+            found[-1] = (found[-1][0], max(sum(found[-1]), first + length) - found[-1][0])
+        else:
+            found.append((first, length))
+    return found
+
+
 def clip(parts: Iterable[Range], low: int, high: int) -> list[Range]:
     """Return what of some ranges lies from `low` to below `high`."""
     cut = ((max(first, low), min(first + length, high)) for first, length in parts)
