@@ -83,10 +83,11 @@ def _show_kinds(run: str, kinds: list[FailureKind], error_type: str | None, *, a
         _say_none(run, error_type)
         return
     say.table(
-        ["COUNT", "ERROR", "FIRST", "LAST", "FOR EXAMPLE"],
+        ["COUNT", "GROUP", "ERROR", "FIRST", "LAST", "FOR EXAMPLE"],
         (
             [
                 f"{kind.count:,}",
+                kind.group,
                 f"{kind.error_type}: {one_line(kind.message)}",
                 _when(kind.first),
                 _when(kind.last),
@@ -97,6 +98,8 @@ def _show_kinds(run: str, kinds: list[FailureKind], error_type: str | None, *, a
         right=["COUNT"],
     )
     say.note(f"all of one, with its input and traceback: fanout item {run} {kinds[0].samples[0].index}")
+    if kinds[0].group:
+        say.note(f"a group again, once its cause is mended: fanout rerun {run} --group {kinds[0].group}")
 
 
 def _say_none(run: str, error_type: str | None) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fanout.cli import exits, say
 from fanout.cli.outcome import style_of
+
+if TYPE_CHECKING:
+    from fanout.storage.records import RunRecord
 
 NOTE = "Temporal has forgotten this run (retention); this is from its output"
 
@@ -47,11 +50,11 @@ async def describe_forgotten(run: str, output: str, *, as_json: bool) -> int:
             }
         )
         return exits.SUCCEEDED
-    _print(run, record.processor, output, numbers, ended)
+    _print(run, record, output, numbers, ended)
     return exits.SUCCEEDED
 
 
-def _print(run: str, processor: str, output: str, numbers: dict[str, Any], ended: str | None) -> None:
+def _print(run: str, record: RunRecord, output: str, numbers: dict[str, Any], ended: str | None) -> None:
     from rich.text import Text
 
     from fanout.observability.drawing import amount, clock
@@ -64,8 +67,10 @@ def _print(run: str, processor: str, output: str, numbers: dict[str, Any], ended
             "status",
             Text(status, style=style_of(status)) if status else "unknown: it ended without a manifest",
         ),
-        ("processor", processor),
+        ("processor", record.processor),
     ]
+    if record.rerun is not None:
+        rows.append(("rerun of", record.rerun.words))
     if "items" in numbers:
         rows.append(("items", f"{numbers['items']:,}"))
     rows += [

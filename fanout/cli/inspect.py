@@ -68,7 +68,7 @@ async def list_(
             [
                 Text(info.id, style="bold"),
                 Text(info.status, style=style_of(info.status)),
-                info.processor,
+                f"{info.processor}, again" if info.rerun else info.processor,
                 info.task_queue,
                 say.when(info.started),
                 clock(_age(info)),
@@ -257,6 +257,7 @@ def _describe(
     rows: list[tuple[str, object]] = [
         ("run", info.id),
         ("status", Text(info.status, style=style_of(info.status))),
+        *([("rerun of", info.rerun)] if info.rerun else []),
         ("processor", info.processor),
         ("queue", f"{info.task_queue} ({counted(pollers, 'worker')} polled it within a minute)"),
         ("started", f"{say.when(info.started)}, {clock(_age(info))} {'long' if info.closed else 'ago'}"),

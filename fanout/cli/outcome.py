@@ -67,7 +67,7 @@ def summarize(result: RunResult, flags: str = "", more: str | None = None) -> No
     rows: list[tuple[str, object]] = [
         ("run", result.run_id),
         ("status", Text(result.status, style=style_of(result.status))),
-        ("items", f"{result.items:,}"),
+        ("items", f"{result.items:,}{', ' if result.rerun else ''}{result.rerun}"),
         ("succeeded", f"{result.succeeded:,}"),
     ]
     if result.failed:
@@ -100,6 +100,9 @@ def _next(result: RunResult, flags: str, more: str | None) -> list[tuple[bool, s
     commands = []
     if result.failed:
         commands.append(f"fanout failures {result.run_id}{flags}")
+    if result.not_run or result.failed:
+        processor = " --processor MODULE:NAME" if flags else ""
+        commands.append(f"fanout rerun {result.run_id}{flags}{processor}")
     if result.succeeded:
         commands.append(f"fanout results {result.run_id}{flags} -o results.jsonl")
     if more:

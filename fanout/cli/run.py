@@ -25,6 +25,11 @@ from fanout.models import RunResult
 if TYPE_CHECKING:
     from fanout.run import Run
 
+Processes = Annotated[
+    int | None,
+    typer.Option(min=1, max=256, help="With --local: worker processes; default: one a core, up to 4."),
+]
+
 
 @command
 async def run(
@@ -56,10 +61,7 @@ async def run(
             help="End the run early when a counter is above a value: 'usd > 200'.", metavar="CONDITION"
         ),
     ] = None,
-    processes: Annotated[
-        int | None,
-        typer.Option(min=1, max=256, help="With --local: worker processes; default: one a core, up to 4."),
-    ] = None,
+    processes: Processes = None,
     detach: Annotated[bool, typer.Option("--detach", help="Start the run, print its id, and leave.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
 ) -> int:
@@ -99,18 +101,19 @@ async def run(
         except RunExists:
             raise RunExists(_taken(id, if_exists)) from None
         if connection.local:
-            count = processes or _default_processes()
+            count = processes or default_processes()
             roots = [root for root in (sources.source_folder(source, kind), output) if root]
             serving = await stack.enter_async_context(
-                _workers(place, [module], count, task_queue=task_queue, roots=roots)
+                workers(place, [module], count, task_queue=task_queue, roots=roots)
             )
         await _say_where(started, processor, source, connection, processes)
         if detach:
-            return await _leave(started, module, as_json)
-        ending = _shown(started, module, serving)
+            return await leave(started, module, as_json)
+        ending = shown(started, module, serving)
         flags = " --local" if connection.local else ""
         more = _continuation(started.id) if reading.limit is not None else None
-        with _detaching(started, connection, module):
+        attach = f"{_command(started.id, drop=('--continue',))} --if-exists attach"
+        with detaching(started, connection, module, attach):
             return await settle(ending, as_json=as_json, flags=flags, more=more)
 
 
@@ -152,19 +155,21 @@ def _taken(id: str | None, if_exists: str) -> str:
     )
 
 
-def _default_processes() -> int:
-    from fanout.cli.local import default_processes
+def default_processes() -> int:
+    """Return how many worker processes `--local` starts where nobody says."""
+    from fanout.cli import local
 
-    return default_processes()
+    return local.default_processes()
 
 
 @contextlib.asynccontextmanager
-async def _workers(
+async def workers(
     place: Connection, modules: Sequence[str], processes: int, *, task_queue: str | None, roots: Sequence[str]
 ) -> AsyncIterator[asyncio.Task[None]]:
-    from fanout.cli.local import workers
+    """Run worker processes for `--local` as long as the block lasts; see `fanout.cli.local`."""
+    from fanout.cli import local
 
-    async with workers(
+    async with local.workers(
         place, modules, processes=processes, task_queue=task_queue, roots=roots, store=None
     ) as watching:
         yield watching
@@ -183,14 +188,15 @@ async def _say_where(
     )
     say.note(f"output: {display(info.output)}")
     if connection.local:
-        count = processes or _default_processes()
+        count = processes or default_processes()
         many = "process" if count == 1 else "processes"
         say.note(
             f"local: a dev server and {count} worker {many} as long as this command; see .fanout/worker.log"
         )
 
 
-async def _leave(started: Run, module: str, as_json: bool) -> int:
+async def leave(started: Run, module: str, as_json: bool) -> int:
+    """Print the id of a run that was started, and how to come back."""
     from fanout.observability.bar import no_worker
 
     info = await started.info()
@@ -206,7 +212,7 @@ async def _leave(started: Run, module: str, as_json: bool) -> int:
     return exits.SUCCEEDED
 
 
-async def _shown(started: Run, module: str, serving: asyncio.Task[None] | None) -> RunResult:
+async def shown(started: Run, module: str, serving: asyncio.Task[None] | None) -> RunResult:
     """Show the bar until the run ends, or until its local workers turn out not to start."""
     from fanout.observability.bar import show
 
@@ -227,16 +233,18 @@ async def _shown(started: Run, module: str, serving: asyncio.Task[None] | None) 
 
 
 @contextlib.contextmanager
-def _detaching(started: Run, connection: Connection, module: str) -> Iterator[None]:
-    """Say how to come back when Ctrl-C ends this command but not the run."""
+def detaching(started: Run, connection: Connection, module: str, attach: str = "") -> Iterator[None]:
+    """Say how to come back when Ctrl-C ends this command but not the run; `attach` does so with `--local`."""
     try:
         yield
     except asyncio.CancelledError:
         say.note()
         if connection.local:
             say.note(f"stopping the local workers and the dev server; run {started.id} is kept in .fanout/")
-            say.note(f"go on with: {_command(started.id, drop=('--continue',))} --if-exists attach")
-            say.note(f"or with `fanout dev` in one terminal and `fanout worker {module}` in another")
+            if attach:
+                say.note(f"go on with: {attach}")
+            either = "or with" if attach else "go on with"
+            say.note(f"{either} `fanout dev` in one terminal and `fanout worker {module}` in another")
         else:
             say.note(f"detached: run {started.id} goes on. Come back with: fanout watch {started.id}")
         raise

@@ -168,12 +168,14 @@ async def without(
             continue
         indexes = [index_of(line, name) for line in lines]
         gone = tiling.union([part for cursor in holes for part in await cursor.upto(indexes[-1] + 1)])
-        for first, count in reversed(gone):
-            low, high = bisect_left(indexes, first), bisect_left(indexes, first + count)
-            if low < high:
-                del lines[low:high], indexes[low:high]
-        if lines:
-            yield lines
+        kept: list[bytes] = []
+        at = 0
+        for first, count in gone:
+            kept += lines[at : bisect_left(indexes, first)]
+            at = bisect_left(indexes, first + count)
+        kept += lines[at:]
+        if kept:
+            yield kept
 
 
 class _Head:
