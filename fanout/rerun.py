@@ -91,7 +91,7 @@ async def start_rerun(
     newest = Handle(handle.client, handle.id)
     output, queue = await _ended(newest)
     links = await chains.look(open_store(output))
-    if handle.execution is not None and handle.execution not in {one.record.execution for one in links}:
+    if handle.execution not in {None, newest.execution, *(link.record.execution for link in links)}:
         raise UsageError(
             f"run {handle.id!r} was started anew since: take the handle of the new one by "
             f"fanout.get_run(client, {handle.id!r})"

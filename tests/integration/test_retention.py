@@ -14,6 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 import fanout
 from fanout.cli.forgotten import NOTE
+from fanout.storage.roots import to_path
 from tests.integration.engine import Done, Engine, write_lines
 
 
@@ -75,11 +76,18 @@ def source(engine: Engine) -> fanout.JsonLines:
 async def test_a_run_that_the_server_has_forgotten_answers_from_its_output(engine: Engine) -> None:
     write_lines(engine.folder / "in.jsonl", range(60))
     async with engine.worker(picky) as client:
-        # One to read, one to continue, and one that ended without a manifest, as a terminated one does.
-        read, continued, cut_off = [await ended(engine, client) for _ in range(3)]
+        # One to read, one to continue, one to run again, and one that ended without a manifest, as a terminated one.
+        read, continued, rerun, cut_off = [await ended(engine, client) for _ in range(4)]
         (cut_off.folder / "manifest.json").unlink()
-        await forget(engine, read.run, continued.run, cut_off.run)
+        again = await rerun.run.rerun(retries=1)
+        assert (await again.result()).failed == 3
+        (to_path(await again.output()) / "manifest.json").unlink()
+        # Each of the two is read with the other.
+        both = [rerun.result.output, await again.output()]
+        assert [one.output for one in await fanout.old_outputs(client, 0) if one.output in both] == both
+        await forget(engine, read.run, continued.run, again, cut_off.run)
         await check_reading(read)
+        await check_rerunning(engine, client, rerun, both[1])
         await check_continuing(engine, client, continued.run.id)
     await check_the_command(engine, read.run.id)
     code, out, err = await command(engine, "status", cut_off.run.id)
@@ -111,6 +119,19 @@ async def check_continuing(engine: Engine, client: Client, run_id: str) -> None:
     result = await after.result()
     assert (result.succeeded, result.failed) == (27, 3)
     assert [row.index async for row in after.results(ordered=True)] == [n for n in range(60) if n % 10 != 3]
+
+
+async def check_rerunning(engine: Engine, client: Client, before: Done, output: str) -> None:
+    # The newest execution counts, though it has no manifest, and the first one has.
+    found = fanout.get_run(client, before.run.id)
+    assert await found.output() == output
+    assert {row.index: row.output async for row in found.results(ordered=True)} == before.results
+    assert [(row.index, row.attempts) async for row in found.failures()] == [(3, 2), (13, 2), (23, 2)]
+    code, out, err = await command(engine, "status", found.id)
+    assert (code, "what failed and what was not run" in out) == (0, True), err
+    again = await found.rerun(task_queue=engine.queue, keys=["13"])
+    assert (await again.result()).failed == 1
+    assert [(row.index, row.attempts) async for row in again.failures()] == [(3, 2), (13, 2), (23, 2)]
 
 
 async def check_the_command(engine: Engine, run_id: str) -> None:
