@@ -206,6 +206,16 @@ async def failed(client: Client, folder: Path) -> str:
     return await stopped(run)
 
 
+async def rerun(client: Client, folder: Path) -> str:
+    """Run again what failed: a rerun that is planned by an activity, in partitions that count positions."""
+    path = folder / "again.jsonl"
+    path.write_text("".join(f"{n}\n" for n in range(3000)))
+    await ended(client, "rerun", fanout.JsonLines(path), partition_size=1500, batch_size=500)
+    run = await fanout.get_run(client, "rerun").rerun(partition_size=300, batch_size=100)
+    await run.result()
+    return "rerun"
+
+
 async def refused(client: Client, folder: Path) -> str:
     """Fail a run at once: nobody knows its processor."""
     return await stopped(
@@ -243,6 +253,7 @@ KINDS = (
     enough,
     limited,
     failed,
+    rerun,
     refused,
 )
 

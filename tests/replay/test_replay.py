@@ -39,6 +39,8 @@ KINDS = {
     "pages-partition",
     "pages-run",
     "refused-run",
+    "rerun-partition",
+    "rerun-run",
     "uneven-partition",
     "uneven-run",
 }
