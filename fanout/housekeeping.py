@@ -176,8 +176,12 @@ async def _ended(client: Client, output: Stored) -> datetime | None:
     written = None if output.manifest is None else datetime.fromisoformat(output.manifest.written)
     try:
         current = await handle.describe()
-        if (await read_info(current)).execution != output.record.execution:
-            # The id was given to another run since.
+        newest = await read_info(current)
+        if newest.execution != output.record.execution:
+            # The id was given to another run since; one that goes on from here may not have said so in its output yet.
+            before = (newest.previous or "").rpartition("/")[2]
+            if newest.closed is None and before == output.record.execution:
+                return None
             current = await client.get_workflow_handle(
                 output.record.run_id, run_id=output.record.execution
             ).describe()

@@ -56,12 +56,11 @@ async def try_(
 
 
 async def _tried(handle: Run, module: str, index: int | None, key: str | None, *, quiet: bool) -> Outcome:
-    from fanout.storage.stores import open_store
     from fanout.tryout import find_record, try_item
 
     if index is None:
         index = await _index_of(handle, key)
-    record = await find_record(open_store(await handle.output()), index)
+    record = await find_record(await handle.readable(), index)
     target = module if ":" in module else f"{module}:{record.processor}"
     processor = targets.load_processor(target)
     if isinstance(processor, str):

@@ -84,6 +84,12 @@ async def test_old_outputs_are_collected_and_what_nobody_knows_stays(engine: Eng
     early, late = [one.ended.timestamp() for one in await fanout.old_outputs(client, 0)]
     assert early < late
     assert await fanout.old_outputs(client, time.time() - (early + late) / 2) == []
+    # Nobody works on it yet, so it has no output that names the one before.
+    waiting = await fanout.start(
+        client, gated, source, id=first.run.id, continue_run=True, task_queue=f"{engine.queue}-nobody"
+    )
+    assert await fanout.old_outputs(client, 0) == []
+    await waiting.terminate()
     # Of an execution that no server knows, without a manifest: terminated long ago, or alive elsewhere.
     unknown = engine.store / "elsewhere" / "e1"
     unknown.mkdir(parents=True)

@@ -90,6 +90,19 @@ async def test_where_none_has_ended_the_one_that_began_last_is_found(store: Stor
     assert found.manifest is None
 
 
+async def test_of_outputs_that_go_on_from_each_other_the_last_one_is_found(store: Store) -> None:
+    for number, execution in enumerate(("e3", "e1", "e2")):
+        output = open_store(f"{store.url}/urls/{execution}")
+        previous = f"{store.url}/urls/{('', 'e3', 'e1')[number]}" if number else None
+        await markers.claim(output, record(nonce=execution, execution=execution, previous=previous))
+        if number < 2:
+            # As a terminated one, the last one has no manifest.
+            await end(output, f"2026-01-0{number + 1}T00:00:00+00:00")
+    found = await find_output(store.url, "urls")
+    assert found is not None
+    assert found.url == f"{store.url}/urls/e2"
+
+
 async def test_staged_items_and_strangers_are_no_output(store: Store) -> None:
     await store.create("urls/_items/n/000000.jsonl", b"1")
     await store.create("urls/notes/readme", b"")
