@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fanout import tolerance
 from fanout.models import Status
 from fanout.rates import per_second
 from fanout.wire import Order
 
-CHANGEABLE = ("max_concurrency", "rate_limit")
+_CHECKS: dict[str, Callable[[Any], object]] = {
+    "rate_limit": per_second,
+    "tolerated_failures": tolerance.normal,
+}
+
+CHANGEABLE = ("max_concurrency", "rate_limit", "tolerated_failures")
 """What `update` changes: fields of an order and of what stands, each None where nothing is said of it."""
 
 
@@ -24,6 +31,7 @@ class Stance:
         max_concurrency: Items in flight; None where nobody has changed what the run was started with.
         pause_id: The order that paused it.
         rate_limit: Items that may begin in some time, such as `5/s`; likewise, and `none` where it was lifted.
+        tolerated_failures: What may fail, such as `2.5%`; likewise.
         failing: More items have failed than are tolerated: no order of a person's, and stronger than theirs.
         enough: What was to stop the run has come about; likewise.
     """
@@ -36,6 +44,7 @@ class Stance:
     failing: bool = False
     enough: bool = False
     rate_limit: str | None = None
+    tolerated_failures: str | None = None
 
     @property
     def status(self) -> Status:
@@ -110,8 +119,8 @@ def over(stance: Stance) -> Stance:
 def _drain(stance: Stance) -> tuple[Stance, Effect]:
     if stance.draining:
         return stance, Effect("it is being drained already", refused=True)
-    # What is in flight ends, also in a run that was paused.
-    return replace(over(stance), draining=True), Effect(
+    # What is in flight ends, also in a run that was paused; what was to be cut off still is.
+    return replace(over(stance), now=stance.now, draining=True), Effect(
         "draining: what is in flight ends, the rest is not run"
     )
 
@@ -120,11 +129,12 @@ def _update(stance: Stance, order: Order) -> tuple[Stance, Effect]:
     said = {name: getattr(order, name) for name in CHANGEABLE if getattr(order, name) is not None}
     if not said:
         return stance, Effect("it says nothing to change", refused=True)
-    try:
-        per_second(order.rate_limit)
-    except ValueError as error:
-        # Not sent by our own client, which checks.
-        return stance, Effect(f"rate_limit {order.rate_limit!r}: {error}", refused=True)
+    for name, check in _CHECKS.items():
+        try:
+            check(said.get(name))
+        except ValueError as error:
+            # Not sent by our own client, which checks.
+            return stance, Effect(f"{name} {said[name]!r}: {error}", refused=True)
     after = replace(stance, **said)
     words = "; ".join(_change(name, getattr(stance, name), wanted) for name, wanted in said.items())
     return after, Effect(words, refused=after == stance)

@@ -72,16 +72,19 @@ class Orders(Handle):
         *,
         max_concurrency: int | None = None,
         rate_limit: str | None = None,
+        tolerated_failures: str | int | None = None,
         reason: str = "",
         wait: float = WAIT,
     ) -> RunEvent:
-        """Change how many items may be in flight, or begin in some time; what is not said stays as it is.
+        """Change how many items may be in flight, begin in some time, or fail; what is not said stays as it is.
 
         Where fewer may be in flight, batches begin nothing more and end; so do all where another rate holds.
 
         Args:
             max_concurrency: Items in flight over the whole run, 1 to 10,000,000.
             rate_limit: Items that begin in a second or minute, such as `"50/s"`; `"none"` for any number.
+            tolerated_failures: How many items may fail before the run stops: a number, or a percentage such as
+                `"2.5%"`.
             reason: For `events`.
             wait: As for `pause`.
 
@@ -89,7 +92,9 @@ class Orders(Handle):
             UsageError: Nothing is said, or a value does not fit.
             RunNotFound: The server knows no such run, or it has ended.
         """
-        said = changes(max_concurrency=max_concurrency, rate_limit=rate_limit)
+        said = changes(
+            max_concurrency=max_concurrency, rate_limit=rate_limit, tolerated_failures=tolerated_failures
+        )
         return await self._order("update", wait, reason=reason, **said)
 
     async def drain(self, *, reason: str = "", wait: float = WAIT) -> RunEvent:

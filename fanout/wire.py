@@ -215,6 +215,7 @@ class Order:
         resume_after: Seconds after which a pause is over; None for no end.
         max_concurrency: Items in flight from now on; None where they stay as they are.
         rate_limit: Items that may begin in some time, such as `50/s`; `none` for any number, None where it stays.
+        tolerated_failures: What may fail, such as `100` or `2.5%`; None where it stays.
     """
 
     id: str
@@ -226,6 +227,7 @@ class Order:
     resume_after: float | None = None
     max_concurrency: int | None = None
     rate_limit: str | None = None
+    tolerated_failures: str | None = None
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,8 @@ class Partition:
 
     @property
     def _cuts_off(self) -> bool:
-        return self._standing.paused and self._standing.now
+        standing = self._standing
+        return (standing.paused or standing.draining) and standing.now
 
     # ---- the window
 

@@ -87,11 +87,19 @@ async def update(
         str | None,
         typer.Option(help="Items that begin in a second or minute, such as 50/s; none lifts the limit."),
     ] = None,
+    tolerated_failures: Annotated[
+        str | None,
+        typer.Option(help="Items that may fail before a run stops: a number, or a percentage such as 2.5%."),
+    ] = None,
 ) -> int:
-    """Change how many items of runs may be in flight, or begin in some time, while they go on."""
+    """Change how many items of runs may be in flight, begin in some time, or fail, while they go on."""
     from fanout.runorders import changes
 
-    wanted = {"max_concurrency": max_concurrency, "rate_limit": rate_limit}
+    wanted = {
+        "max_concurrency": max_concurrency,
+        "rate_limit": rate_limit,
+        "tolerated_failures": tolerated_failures,
+    }
     # What is wrong here is so for each of the runs.
     changes(**wanted)
     said = {**wanted, **ordering.arguments}

@@ -38,6 +38,7 @@ class Judge:
         count: Callable[[], Awaitable[Totals]],
     ) -> None:
         self.tolerance = tolerance
+        self._counted = 0
         self._failed = failed
         self._items = total
         self._planned = planned
@@ -48,24 +49,28 @@ class Judge:
         """After how many further failures the root wants to hear of them; 0 for never."""
         return self.tolerance.step(self._items(), exact=self._planned())
 
+    def tolerate(self, tolerance: Tolerance) -> None:
+        """Go by another tolerance from now on."""
+        self.tolerance = tolerance
+        self._counted = 0
+
     async def exceeded(self) -> None:
         """Return once more items have failed than are tolerated."""
-        counted = 0
         while True:
-            await workflow.wait_condition(lambda: self._is_suspect(counted))  # noqa: B023 - awaited here
+            await workflow.wait_condition(self._is_suspect)
             if self._is_certain(self._failed()):
                 return
             settled = await self._count()
             if self.tolerance.is_exceeded(settled.failed, settled.done, self._total()):
                 return
-            counted = max(settled.failed, self._failed())
+            self._counted = max(settled.failed, self._failed())
 
     def _total(self) -> int | None:
         return self._items() if self._planned() else None
 
-    def _is_suspect(self, counted: int) -> bool:
+    def _is_suspect(self) -> bool:
         failed, total = self._failed(), self._total()
-        if failed < ceil(LOOK_AGAIN * counted) and not self._is_certain(failed):
+        if failed < ceil(LOOK_AGAIN * self._counted) and not self._is_certain(failed):
             return False
         return self.tolerance.may_be_exceeded(failed, total)
 

@@ -65,6 +65,8 @@ class RunWorkflow:
         self._rate_limit: str | None = None
         self._version = 0
         self._judge: judge.Judge | None = None
+        self._tolerated: str | None = None
+        self._sample: int | None = None
 
     @workflow.run
     async def run(self, order: RunInput) -> RunResult:
@@ -161,6 +163,8 @@ class RunWorkflow:
         # Whoever lists runs asks no workflow.
         workflow.upsert_memo({wire.STATUS_MEMO: stance.status.value})
         self._mark(stance.status)
+        if self._judge is not None:
+            self._judge.tolerate(self._tolerance())
         if self._below is not None:
             self._below.obey(self._standing())
 
@@ -181,9 +185,12 @@ class RunWorkflow:
 
     # ---- what ends it early
 
-    def _new_judge(self, options: Options) -> judge.Judge:
+    def _tolerance(self) -> tolerance.Tolerance:
+        return tolerance.of(self._stance.tolerated_failures or self._tolerated, self._sample)
+
+    def _new_judge(self) -> judge.Judge:
         return judge.Judge(
-            tolerance.of(options.tolerated_failures, options.tolerance_sample),
+            self._tolerance(),
             failed=lambda: self._below.interim.failed if self._below else 0,
             total=lambda: self._total,
             planned=lambda: self._tiler.complete,
@@ -224,7 +231,8 @@ class RunWorkflow:
         self._concurrency, self._rate_limit = options.max_concurrency, options.rate_limit
         if "tolerated_failures" in first.options:
             # Runs that an earlier version has planned tolerate all.
-            self._judge = self._new_judge(options)
+            self._tolerated, self._sample = options.tolerated_failures, options.tolerance_sample
+            self._judge = self._new_judge()
         shape = topology.plan(self._total, options, exact=self._tiler.complete, list_size=first.list_size)
         self._unit = shape.unit(shape.levels)
         run = RunRef(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -213,6 +214,18 @@ async def test_a_drained_run_ends_what_is_in_flight_and_publishes_what_is_done(
         with pytest.raises(RunNotFound, match="has ended: there is nothing to pause"):
             await run.pause()
     assert len(published(engine.store / run.id / (await run.info()).execution)) == result.succeeded
+
+
+async def test_a_run_that_is_paused_at_once_and_drained_right_after_waits_for_no_item(
+    engine: Engine, work: Work
+) -> None:
+    async with busy(engine, work, 1000, 20, **SHAPES["groups"]) as run:
+        await run.pause(now=True, wait=0)
+        await run.drain()
+        # Its items would not end by themselves.
+        with pytest.raises(RunFailed, match="was drained"):
+            await asyncio.wait_for(run.result(), 30)
+        assert work.now == 0
 
 
 async def test_an_order_is_kept_for_workers_that_are_away(engine: Engine, work: Work) -> None:

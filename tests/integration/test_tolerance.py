@@ -186,3 +186,35 @@ async def test_a_run_of_which_nobody_has_said_anything_stops_when_half_of_it_fai
         assert 500 < result.failed <= 1_000
         all_may = await engine.run(client, broken, fanout.Range(1_000), tolerated_failures="100%")
         assert all_may.result.status is Status.COMPLETED_WITH_FAILURES
+
+
+async def test_what_is_tolerated_may_be_changed_while_a_run_goes_on(engine: Engine) -> None:
+    free = asyncio.Event()
+
+    @fanout.processor(retries=0)
+    async def work(number: int) -> int:
+        if number >= 50:
+            await eventually(free.is_set)
+        raise ValueError("never works")
+
+    async with engine.worker(work) as client:
+        run = await engine.start(
+            client,
+            work,
+            fanout.Range(2_000),
+            partition_size=1_000,
+            batch_size=10,
+            max_concurrency=40,
+            tolerated_failures="100%",
+        )
+
+        async def some_failed() -> bool:
+            return (await run.progress()).failed >= 30
+
+        await eventually(some_failed)
+        event = await run.update(tolerated_failures="1%")
+        assert event.effect == "tolerated_failures is 1%"
+        free.set()
+        result = await stopped(run)
+    assert result.reason.endswith("tolerated_failures is 1%")
+    assert result.not_run > 0

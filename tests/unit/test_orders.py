@@ -35,7 +35,7 @@ def test_an_order_that_is_refused_changes_nothing_and_any_other_does(found: list
         # Nothing leads back from a drain, and whoever drains is not held up by a pause.
         assert after.draining >= stance.draining
         assert not (after.draining and after.paused)
-        assert after.now <= after.paused
+        assert after.now <= (after.paused or after.draining)
         stance = after
     assert stance.status in (Status.RUNNING, Status.PAUSED, Status.DRAINING)
 
@@ -137,3 +137,9 @@ def test_batches_begun_at_a_higher_rate_and_new_ones_keep_to_the_new_rate_togeth
         begin(rate)
         assert sum(held.values()) <= max(before, rate * (limit + more)) * 1.001
     assert share.spent > 0
+
+
+def test_a_tolerance_that_is_none_is_refused() -> None:
+    after, effect = orders.apply(Stance(), update(tolerated_failures="many"))
+    assert (after, effect.refused) == (Stance(), True)
+    assert effect.words.startswith("tolerated_failures 'many': say a number of items")
