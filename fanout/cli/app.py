@@ -48,7 +48,7 @@ COMMANDS = {
     "events": Entry("control", "Show who ordered what of a run, when and why.", _LOOK),
     "pause": Entry("control", "Pause runs: nothing new begins until they are resumed.", _ORDER),
     "resume": Entry("control", "Let paused runs go on.", _ORDER),
-    "update": Entry("control", "Change how many items of runs may be in flight.", _ORDER),
+    "update": Entry("control", "Change concurrency, rate limit and tolerance of runs.", _ORDER),
     "drain": Entry("control", "End runs in order: what is in flight ends, the rest is not run.", _ORDER),
     "cancel": Entry("orders", "Cancel runs: what is in flight is cut off, the rest is not run.", _ORDER),
     "terminate": Entry("orders", "End runs at once, without publishing anything more.", _ORDER),

@@ -122,7 +122,6 @@ async def test_counters_are_the_sums_over_the_items_however_often_workers_die_an
     result = await asyncio.wait_for(run.result(), 60)
     assert len(workers.intervals()) > items, "some items ran twice"
     rolled = [json.loads(path.read_bytes()) for path in sorted((to_path(result.output) / ROLL_UPS).iterdir())]
-    assert sum(one["effort"]["repeated"] for one in rolled) > 0
     assert sum(count for one in rolled for _, count in one["effort"]["attempts"]) >= items
     assert result.succeeded == items
     assert result.counters == {

@@ -93,6 +93,23 @@ async def test_a_list_is_one_attempt_and_its_items_are_in_flight(engine: Engine)
     assert 100 * 0.06 <= effort.busy < 3 * 100 * 0.06
 
 
+async def test_what_runs_again_after_a_death_is_counted(engine: Engine, workers: Workers) -> None:
+    client = await engine.client(timed)
+    victim = await workers.start()
+    run = await engine.start(
+        client, timed, fanout.Range(200), params={"seconds": 0.1}, max_concurrency=10, batch_size=200,
+        batch_concurrency=10, batch_seconds=60, heartbeat_timeout=1,
+    )  # fmt: skip
+    # Long after the first heartbeat, and without a checkpoint.
+    await eventually(lambda: len(workers.intervals()) > 100)
+    victim.kill()
+    done = len(workers.intervals())
+    await workers.start()
+    result = await asyncio.wait_for(run.result(), 60)
+    [roll_up] = roll_ups(to_path(result.output))
+    assert 0 < roll_up.effort.repeated <= done + 10
+
+
 async def test_waiting_for_a_process_is_no_time_of_an_item(engine: Engine) -> None:
     effort = await effort_of(engine, in_processes.slow, 12, params={"seconds": 0.2})
     assert quantile(effort.attempts, 0.8) in (0.2, 0.5)

@@ -157,8 +157,7 @@ async def test_cells_keep_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         worker="me",
     )
     with counting_server() as counting:
-        monkeypatch.setenv("FANOUT_TEST_PORT", str(counting.port))
-        await QuarantineWindow(book, {}, limit=10, deadline=60, rate=20).run()
+        await QuarantineWindow(book, {"port": counting.port}, limit=10, deadline=60, rate=20).run()
         came = counting.arrivals()
     assert sorted(book.failures) == [8]
     assert not book.unsettled()
