@@ -92,7 +92,7 @@ def plan_window(
         executions=executions,
         events=events.of_partition(done.batches, executions, small=small),
         longest=events.of_partition(min(done.batches, per_execution), 1, small=small),
-        seconds=max(done.seconds / max(live, 1), done.longest),
+        seconds=max(done.seconds, done.longest),
         batch_seconds=done.longest,
     )
 
@@ -104,10 +104,11 @@ class _Done:
     seconds: float = 0.0
     longest: float = 0.0
 
-    def add(self, items: int, seconds: float, times: int = 1) -> None:
+    def add(self, items: int, seconds: float, part: float, times: int = 1) -> None:
+        """Add a batch that runs beside others, and has this part of what is in flight."""
         self.batches += times
         self.largest = max(self.largest, items)
-        self.seconds += times * (seconds + BATCH_OVERHEAD)
+        self.seconds += times * part * (seconds + BATCH_OVERHEAD)
         self.longest = max(self.longest, seconds)
 
 
@@ -141,11 +142,11 @@ def _run(
             count = topology.next_batch(size, pace, left, width, live, options, rate=rate)
             left -= count
             at_once.append((count, min(width, count)))
-        handed_back = 0
+        handed_back, in_flight = 0, sum(width for _, width in at_once)
         for count, width in at_once:
             ended = min(count, _begun(width, topology.OVERTIME * options.batch_seconds, item_seconds))
             handed_back += count - ended
-            done.add(ended, lasts(ended, width))
+            done.add(ended, lasts(ended, width), width / in_flight)
         left += handed_back
         pace = at_once[0][1] / item_seconds if item_seconds else inf
         size = topology.grown_size(size, pace, options, bytes_per_item)
@@ -172,7 +173,8 @@ def _repeat(
     """
     together = sum(count for count, _ in at_once)
     widest = max(width for _, width in at_once)
+    in_flight = sum(width for _, width in at_once)
     rounds = max(0, (left - len(at_once) * (size + widest)) // together)
     for count, width in at_once:
-        done.add(count, lasts(count, width), rounds)
+        done.add(count, lasts(count, width), width / in_flight, rounds)
     return rounds * together

@@ -7,7 +7,7 @@ from math import ceil
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import fanout
@@ -51,6 +51,7 @@ def test_a_plan_agrees_with_the_topology_and_meets_no_limit(
     assert tree.seconds >= (total * item_seconds / options.max_concurrency) * 0.999
 
 
+@example(items=4, concurrency=3, width=2, batch_size=4, item_seconds=100.0, size=0.0)
 @given(
     st.integers(1, 200_000),
     st.integers(1, 3_000),
