@@ -47,6 +47,11 @@ class Stance:
     tolerated_failures: str | None = None
 
     @property
+    def revoked(self) -> bool:
+        """Whether batches that run begin no further item."""
+        return self.failing or self.enough
+
+    @property
     def status(self) -> Status:
         """What a run that goes on is doing."""
         if self.draining:

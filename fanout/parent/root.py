@@ -177,7 +177,7 @@ class RunWorkflow:
             paused=stance.paused,
             now=stance.now,
             draining=stance.draining,
-            revoked=stance.failing or stance.enough,
+            revoked=stance.revoked,
             tell_every=self._judge.tell_every if self._judge else 0,
             tell_counters=judge.counter_steps(self._order.stop_when),
             rate=per_second(stance.rate_limit or self._rate_limit) / max(concurrency, 1),

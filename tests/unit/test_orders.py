@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -143,3 +145,14 @@ def test_a_tolerance_that_is_none_is_refused() -> None:
     after, effect = orders.apply(Stance(), update(tolerated_failures="many"))
     assert (after, effect.refused) == (Stance(), True)
     assert effect.words.startswith("tolerated_failures 'many': say a number of items")
+
+
+@pytest.mark.parametrize("ended", [orders.fail, orders.stop])
+def test_a_run_that_stops_by_itself_revokes_its_batches_and_one_that_is_drained_does_not(
+    ended: Callable[[Stance], Stance],
+) -> None:
+    paused, _ = orders.apply(Stance(), Order("id", "pause", 0.0, "someone"))
+    after = ended(paused)
+    assert (after.status, after.paused, after.revoked) == (Status.DRAINING, False, True)
+    drained, _ = orders.apply(paused, Order("id", "drain", 0.0, "someone"))
+    assert (drained.status, drained.revoked) == (Status.DRAINING, False)
