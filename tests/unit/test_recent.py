@@ -55,3 +55,9 @@ def test_nothing_settled_is_no_rate() -> None:
 def test_a_clock_that_goes_after_the_servers_does_not_lose_what_was_settled() -> None:
     rate, _ = recent.rate(counted([(NOW + 300, 100)]), NOW, NOW - 1000)
     assert rate == pytest.approx(100 / WINDOW, rel=0.1)
+
+
+def test_what_lies_an_hour_back_is_forgotten() -> None:
+    later = counted([(NOW - 3_600, 7), (NOW, 3)])
+    assert sum(later[1:]) == 3
+    assert len(later) <= KEPT + 1
