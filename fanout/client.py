@@ -13,7 +13,7 @@ from temporalio.client import Client
 from temporalio.envconfig import ClientConfig
 from temporalio.service import RPCError, TLSConfig
 
-from fanout import searchattributes, wire
+from fanout import messages, searchattributes, wire
 from fanout.counting import check_condition
 from fanout.errors import NoServer, RunExists, RunNotFound, UsageError
 from fanout.models import CounterAbove, ItemResult, Status
@@ -127,7 +127,7 @@ async def start(
         source_reader = source_reader.skip(done)
         if_exists = "new"
     prepared = await source_reader.prepare(open_store(store_url), staged_path(run_id, nonce))
-    order = wire.RunInput(
+    order = messages.RunInput(
         nonce=nonce,
         store=store_url,
         processor=name,

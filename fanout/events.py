@@ -13,9 +13,10 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 
 from fanout import orders
+from fanout.messages import Order
 from fanout.models import RunEvent
 from fanout.orders import Effect, Stance
-from fanout.wire import ORDER_SIGNAL, PAUSE_TIMER, Order
+from fanout.wire import ORDER_SIGNAL, PAUSE_TIMER
 
 
 async def read_events(client: Client, events: Sequence[HistoryEvent]) -> list[RunEvent]:

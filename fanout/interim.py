@@ -8,7 +8,8 @@ from typing import Protocol
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
-from fanout.wire import INTERIM_SIGNAL, Interim, Standing
+from fanout.messages import Interim, Standing
+from fanout.wire import INTERIM_SIGNAL
 
 
 class Node(Protocol):

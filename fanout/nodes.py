@@ -12,8 +12,8 @@ from temporalio.client import Client, WorkflowQueryFailedError
 from temporalio.service import RPCError
 
 from fanout import recent, wire
+from fanout.messages import NodeProgress
 from fanout.models import Totals
-from fanout.wire import NodeProgress
 
 QUERY_TIMEOUT = timedelta(seconds=5)
 AT_ONCE = 100

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fanout import tolerance
+from fanout.messages import Order
 from fanout.models import Status
 from fanout.rates import per_second
-from fanout.wire import Order
 
 _CHECKS: dict[str, Callable[[Any], object]] = {
     "rate_limit": per_second,

@@ -28,7 +28,18 @@ DEFAULT_STORE = "fanout-output"
 WORKFLOWS: list[type] = [RunWorkflow, GroupWorkflow, PartitionWorkflow]
 SHARED_MODULES = [
     f"fanout.{name}"
-    for name in ("errors", "models", "options", "quick", "rates", "selection", "storage", "topology", "wire")
+    for name in (
+        "errors",
+        "messages",
+        "models",
+        "options",
+        "quick",
+        "rates",
+        "selection",
+        "storage",
+        "topology",
+        "wire",
+    )
 ]
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
 STICKY = timedelta(seconds=3)

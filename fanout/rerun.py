@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from fanout import wire
+from fanout import messages
 from fanout.errors import RunExists, RunNotFound, UsageError
 from fanout.failurekinds import parse_group
 from fanout.models import Source
@@ -109,7 +109,7 @@ async def start_rerun(
         selection = replace(selection, keys=path)
     own_queue = None if isinstance(wanted, str) else wanted.task_queue
     name = wanted if isinstance(wanted, str) else wanted.name
-    order = wire.RunInput(
+    order = messages.RunInput(
         nonce=nonce,
         store=store_url,
         processor=name,

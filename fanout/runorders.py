@@ -7,7 +7,7 @@ import time
 import uuid
 from typing import Any
 
-from fanout import wire
+from fanout import messages, wire
 from fanout.errors import RunNotFound, UsageError
 from fanout.events import read_events
 from fanout.models import RunEvent
@@ -154,7 +154,7 @@ class Orders(Handle):
     async def _order(self, kind: str, wait: float, **said: Any) -> RunEvent:
         """Send an order, and wait until the run has taken it."""
         await self._check_live(kind)
-        order = wire.Order(uuid.uuid4().hex, kind, time.time(), self.client.identity, **said)
+        order = messages.Order(uuid.uuid4().hex, kind, time.time(), self.client.identity, **said)
         await self._asked(self._handle().signal(wire.ORDER_SIGNAL, order))
         recorded = RunEvent(order.id, kind, order.at, order.who, order.reason, effect="")
         until = time.monotonic() + wait

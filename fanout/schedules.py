@@ -9,7 +9,7 @@ from typing import Any
 
 from temporalio.client import Client, ScheduleActionStartWorkflow
 
-from fanout import searchattributes, templates, wire
+from fanout import messages, searchattributes, templates, wire
 from fanout.counting import check_condition
 from fanout.errors import UsageError
 from fanout.models import CounterAbove
@@ -79,7 +79,7 @@ async def schedule_action(
         )
     templates.zone(time_zone)
     templates.is_template(given)
-    order = wire.RunInput(
+    order = messages.RunInput(
         nonce="",
         store=store_url,
         processor=name,
@@ -89,7 +89,7 @@ async def schedule_action(
         environment=from_environment(dict(os.environ)),
         stop_when=None if stop_when is None else check_condition(stop_when),
         attributes=await searchattributes.registered(client),
-        scheduled=wire.Scheduled(time_zone),
+        scheduled=messages.Scheduled(time_zone),
     )
     own_queue = None if isinstance(wanted, str) else wanted.task_queue
     return ScheduleActionStartWorkflow(

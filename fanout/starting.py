@@ -11,7 +11,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
-from fanout import searchattributes, wire
+from fanout import messages, searchattributes, wire
 from fanout.models import RunResult
 from fanout.observability import details
 from fanout.runinfo import refused
@@ -27,7 +27,7 @@ def default_task_queue() -> str:
 
 
 async def begin(
-    client: Client, order: wire.RunInput, *, run_id: str, task_queue: str, anew: bool, summary: str
+    client: Client, order: messages.RunInput, *, run_id: str, task_queue: str, anew: bool, summary: str
 ) -> str | None:
     """Start a run.
 
@@ -59,7 +59,7 @@ async def begin(
 
 
 async def _begin(
-    client: Client, order: wire.RunInput, run_id: str, task_queue: str, anew: bool, summary: str
+    client: Client, order: messages.RunInput, run_id: str, task_queue: str, anew: bool, summary: str
 ) -> WorkflowHandle[Any, RunResult]:
     """Start the root; with search attributes where the namespace has them."""
     memo: dict[str, Any] = {wire.STORE_MEMO: order.store, wire.PROCESSOR_MEMO: order.processor}

@@ -29,6 +29,7 @@ from fanout.children.running import run_window, to_the_end
 from fanout.children.window import Window
 from fanout.children.windows import open_window
 from fanout.errors import StoreError
+from fanout.messages import BatchInput, BatchOutput
 from fanout.observability.logs import get_logger
 from fanout.observability.metrics import BatchMetrics
 from fanout.options import Options
@@ -40,7 +41,7 @@ from fanout.storage.markers import load_run
 from fanout.storage.records import Commit, Effort, RunRecord
 from fanout.storage.rests import Items
 from fanout.storage.stores import Store, open_store
-from fanout.wire import BatchInput, BatchOutput, batch_activity, control_queue
+from fanout.wire import batch_activity, control_queue
 from fanout.workbench import Workbench
 
 _log = get_logger("fanout.batch")

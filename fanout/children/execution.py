@@ -13,13 +13,13 @@ from typing import TypeVar
 
 from fanout.children.book import Book, Rows
 from fanout.errors import StoreUnavailable
+from fanout.messages import BatchInput, BatchOutput
 from fanout.models import MAX_COUNTERS, RestRef, summed
 from fanout.storage import checkpoints, commits, layout, rests
 from fanout.storage.layout import Kind
 from fanout.storage.records import Commit, DataObject, Effort
 from fanout.storage.rests import Items
 from fanout.storage.stores import Store
-from fanout.wire import BatchInput, BatchOutput
 
 T = TypeVar("T")
 

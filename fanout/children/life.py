@@ -21,7 +21,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from fanout.beside import beside
 from fanout.children.execution import Waiting
-from fanout.wire import HASTE_QUERY, SPARE_SIGNAL, WAITING, Spare
+from fanout.messages import Spare
+from fanout.wire import HASTE_QUERY, SPARE_SIGNAL, WAITING
 
 HEARTBEAT_SECONDS = 1.0
 FRESH = timedelta(seconds=1)

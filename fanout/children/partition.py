@@ -18,11 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from fanout import quick, recent, topology, wire
     from fanout.children.share import Share
     from fanout.children.work import Portion, Work
-    from fanout.models import PartitionTime, Totals, cut
-    from fanout.observability import details
-    from fanout.options import Options
-    from fanout.storage.layout import batch_key, planned
-    from fanout.wire import (
+    from fanout.messages import (
         BatchInput,
         BatchOutput,
         BranchInput,
@@ -34,6 +30,10 @@ with workflow.unsafe.imports_passed_through():
         PublishOutput,
         Standing,
     )
+    from fanout.models import PartitionTime, Totals, cut
+    from fanout.observability import details
+    from fanout.options import Options
+    from fanout.storage.layout import batch_key, planned
 
 MANY_ROUNDS = 8
 """Items per slot of a batch that is long enough to tell how quick its items are."""

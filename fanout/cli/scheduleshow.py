@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from fanout import wire
+from fanout import messages, wire
 from fanout.cli import say
 from fanout.cli.schedulespec import name_of, words
 from fanout.errors import UsageError
@@ -50,7 +50,7 @@ async def _runs(client: Client, action: Any) -> dict[str, Any]:
 
     if not isinstance(action, ScheduleActionStartWorkflow) or action.workflow != wire.RUN_WORKFLOW:
         raise UsageError("this schedule starts no runs of fanout: see `temporal schedule describe`")
-    [order] = await client.data_converter.decode(list(action.args), [wire.RunInput])
+    [order] = await client.data_converter.decode(list(action.args), [messages.RunInput])
     return {
         "run": action.id,
         "processor": order.processor,
@@ -59,7 +59,7 @@ async def _runs(client: Client, action: Any) -> dict[str, Any]:
         "options": order.settings,
         "task_queue": action.task_queue,
         "store": order.store,
-        "time_zone": (order.scheduled or wire.Scheduled()).time_zone,
+        "time_zone": (order.scheduled or messages.Scheduled()).time_zone,
     }
 
 

@@ -17,8 +17,12 @@ from urllib.parse import quote, unquote
 
 from temporalio.workflow import Info
 
+from fanout.messages import (
+    BranchInput,
+    RunInput,
+    Standing,
+)
 from fanout.models import Source, Totals, plain
-from fanout.wire import BranchInput, RunInput, Standing
 
 MOST_LINES = 20
 MOST_CHARACTERS = 2_400

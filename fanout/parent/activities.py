@@ -13,6 +13,15 @@ from temporalio import activity
 from fanout import templates, wire
 from fanout.beside import beside
 from fanout.boundary import failing, planning
+from fanout.messages import (
+    CountInput,
+    FinalizeInput,
+    PlanInput,
+    PlanOutput,
+    PublishInput,
+    PublishOutput,
+    RunInput,
+)
 from fanout.models import RunResult, Totals
 from fanout.options import resolve
 from fanout.processors import find
@@ -25,15 +34,6 @@ from fanout.storage.publishing import finalize, publish
 from fanout.storage.reading import committed
 from fanout.storage.records import RunRecord
 from fanout.storage.stores import open_store
-from fanout.wire import (
-    CountInput,
-    FinalizeInput,
-    PlanInput,
-    PlanOutput,
-    PublishInput,
-    PublishOutput,
-    RunInput,
-)
 from fanout.workbench import Workbench
 
 

@@ -20,11 +20,18 @@ from temporalio.exceptions import (
 from temporalio.workflow import ChildWorkflowHandle
 
 from fanout import quick, recent, topology, wire
+from fanout.messages import (
+    BranchInput,
+    BranchOutput,
+    Interim,
+    NodeProgress,
+    RunRef,
+    Standing,
+)
 from fanout.models import PartitionTime, Totals
 from fanout.observability import details
 from fanout.parent.tiler import Span
 from fanout.topology import Shape
-from fanout.wire import BranchInput, BranchOutput, Interim, NodeProgress, RunRef, Standing
 
 EVERYTHING = 2**62
 """More items than any source has."""

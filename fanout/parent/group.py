@@ -10,10 +10,16 @@ with workflow.unsafe.imports_passed_through():
     from fanout import quick, wire
     from fanout.errors import FanoutError
     from fanout.interim import keep_telling
+    from fanout.messages import (
+        BranchInput,
+        BranchOutput,
+        Interim,
+        NodeProgress,
+        Standing,
+    )
     from fanout.parent.branch import Branch
     from fanout.parent.tiler import Span, Tiler
     from fanout.topology import Shape
-    from fanout.wire import BranchInput, BranchOutput, Interim, NodeProgress, Standing
 
 
 @workflow.defn(name=wire.GROUP_WORKFLOW, failure_exception_types=[FanoutError, ValidationError])

@@ -16,14 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from fanout import orders, quick, searchattributes, tolerance, topology, wire
     from fanout.children.partition import Partition
     from fanout.errors import FanoutError
-    from fanout.models import RunResult, Status, Totals
-    from fanout.observability import details
-    from fanout.options import Options
-    from fanout.parent import judge
-    from fanout.parent.branch import Branch, as_failure
-    from fanout.parent.tiler import Span, Tiler
-    from fanout.rates import per_second
-    from fanout.wire import (
+    from fanout.messages import (
         BranchInput,
         BranchOutput,
         CountInput,
@@ -38,6 +31,13 @@ with workflow.unsafe.imports_passed_through():
         Spare,
         Standing,
     )
+    from fanout.models import RunResult, Status, Totals
+    from fanout.observability import details
+    from fanout.options import Options
+    from fanout.parent import judge
+    from fanout.parent.branch import Branch, as_failure
+    from fanout.parent.tiler import Span, Tiler
+    from fanout.rates import per_second
 
 LOOK_AHEAD = 2
 """Children's worth of items that planning stays ahead of the tree."""

@@ -25,13 +25,14 @@ from fanout.children import batch as batch_module
 from fanout.children.batch import BatchActivity
 from fanout.children.life import Superseded
 from fanout.errors import StoreError
+from fanout.messages import BatchInput, BatchOutput
 from fanout.models import Page, Source
 from fanout.options import Options
 from fanout.storage import markers
 from fanout.storage.records import RunRecord
 from fanout.storage.roots import Roots
 from fanout.storage.stores import Store, open_store
-from fanout.wire import BatchInput, BatchOutput, batch_activity
+from fanout.wire import batch_activity
 from fanout.workbench import Workbench
 from tests.integration.engine import Engine
 from tests.unit.storage.faulty import FaultyStore

@@ -9,7 +9,7 @@ import pytest
 from temporalio.api.sdk.v1 import WorkflowMetadata
 
 import fanout
-from fanout import wire
+from fanout import messages, wire
 from tests.integration.engine import Engine, done
 from tests.integration.gate import Gate
 from tests.waiting import eventually
@@ -90,8 +90,8 @@ async def test_many_live_partitions_with_long_ids_are_cut_short(engine: Engine) 
 
 
 async def _all_live(run: fanout.Run) -> bool:
-    answer: wire.NodeProgress = await run.client.get_workflow_handle(run.id).query(
-        wire.PROGRESS_QUERY, result_type=wire.NodeProgress
+    answer: messages.NodeProgress = await run.client.get_workflow_handle(run.id).query(
+        wire.PROGRESS_QUERY, result_type=messages.NodeProgress
     )
     return len(answer.children) == 25
 

@@ -13,7 +13,7 @@ import pytest
 from temporalio import activity
 
 import fanout
-from fanout import wire
+from fanout import messages, wire
 from fanout.children import running
 from fanout.children.book import Book
 from fanout.children.execution import Execution
@@ -314,7 +314,7 @@ async def test_orders_that_make_no_sense_say_why_and_one_that_is_sent_twice_coun
     async with busy(engine, work, 100, 10) as run:
         event = await run.resume()
         assert (event.refused, event.effect) == (True, "it is not paused")
-        order = wire.Order("same", "pause", time.time(), "someone", reason="twice")
+        order = messages.Order("same", "pause", time.time(), "someone", reason="twice")
         handle = run.client.get_workflow_handle(run.id)
         await handle.signal(wire.ORDER_SIGNAL, order)
         assert (await run.pause()).effect == "it is paused already"
@@ -324,7 +324,7 @@ async def test_orders_that_make_no_sense_say_why_and_one_that_is_sent_twice_coun
         assert (await run.info()).status is Status.RUNNING
         assert (await run.drain()).taken
         assert (await run.resume()).effect == "it is being drained, which cannot be undone"
-        await handle.signal(wire.ORDER_SIGNAL, wire.Order("new", "fly", time.time(), "someone"))
+        await handle.signal(wire.ORDER_SIGNAL, messages.Order("new", "fly", time.time(), "someone"))
         await run.drain()
         said = [(event.kind, event.who, event.reason, event.refused) for event in await run.events()]
         assert said[1] == ("pause", "someone", "twice", False)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from fanout import orders, topology
 from fanout.children.share import Share
+from fanout.messages import Order
 from fanout.models import Status
 from fanout.orders import Stance
-from fanout.wire import Order
 
 given_orders = st.builds(
     Order,

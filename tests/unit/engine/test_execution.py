@@ -6,9 +6,9 @@ from typing import Any
 
 from fanout.children.batch import _record_commit
 from fanout.children.execution import Execution
+from fanout.messages import BatchInput
 from fanout.storage.layout import batch_key
 from fanout.storage.rests import Items
-from fanout.wire import BatchInput
 from tests.unit.storage.conftest import memory_store
 from tests.unit.storage.outputs import NONCE
 

@@ -9,11 +9,11 @@ from typing import cast
 
 from fanout.children.book import Book, Rows
 from fanout.children.execution import Execution
+from fanout.messages import BatchInput
 from fanout.storage import commits, rests
 from fanout.storage.records import Commit
 from fanout.storage.rests import Items
 from fanout.storage.stores import Store
-from fanout.wire import BatchInput
 from tests.unit.storage.executor import Batch
 from tests.unit.storage.outputs import NONCE, WEIGHT, failure_row, result_row, weight
 
