@@ -16,6 +16,7 @@ from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 with workflow.unsafe.imports_passed_through():
     from fanout import quick, recent, topology, wire
+    from fanout.children.pacing import Pacing
     from fanout.children.share import Share
     from fanout.children.work import Portion, Work
     from fanout.messages import (
@@ -34,9 +35,6 @@ with workflow.unsafe.imports_passed_through():
     from fanout.observability import details
     from fanout.options import Options
     from fanout.storage.layout import batch_key, planned
-
-MANY_ROUNDS = 8
-"""Items per slot of a batch that is long enough to tell how quick its items are."""
 
 MAX_SAMPLES = 5
 SHORTEST_TIMER = 1.0
@@ -57,12 +55,12 @@ class Partition:
         self._branch = branch
         self._run = branch.run
         self._options = Options(**branch.run.options)
-        self._bytes_per_item = sum(page.size for page in branch.pages) / max(branch.count, 1)
+        bytes_per_item = sum(page.size for page in branch.pages) / max(branch.count, 1)
         self._number = (branch.start - branch.run.first) // branch.run.partition_size
         self._state = branch.state or PartitionState(
             todo=[[branch.start, branch.count]] if branch.count else [],
             sequence=0,
-            size=topology.first_size(self._options, self._bytes_per_item),
+            size=topology.first_size(self._options, bytes_per_item),
             totals=Totals(),
             began=workflow.time(),
         )
@@ -71,8 +69,7 @@ class Partition:
         self._planner = workflow.info().run_id[:8]
         self._keys = _keys_of(self._state, self._planner)
         self._sequence = self._state.sequence
-        self._size = self._state.size
-        self._pace = self._state.pace
+        self._pacing = Pacing(self._options, bytes_per_item, self._state.size, self._state.pace)
         self._totals = self._state.totals
         self._recent = self._state.recent
         self._samples = list(self._state.samples)
@@ -145,8 +142,7 @@ class Partition:
         if paced_anew:
             # How quick batches were says nothing any more.
             self._outdated = set(self._in_flight)
-            self._pace = 0.0
-            self._size = topology.first_size(self._options, self._bytes_per_item)
+            self._pacing.begin_anew()
             self._keep_to_rate()
         all_end = self._cuts_off or standing.revoked or paced_anew
         for slot in self._share.revoke(0 if all_end else self._share.limit):
@@ -236,8 +232,8 @@ class Partition:
             return None
         rate = self._standing.rate
         size = topology.next_batch(
-            self._size,
-            self._pace,
+            self._pacing.size,
+            self._pacing.pace,
             self._work.count,
             concurrency,
             self._share.batches,
@@ -339,18 +335,10 @@ class Partition:
         self._samples = (self._samples + output.samples)[:MAX_SAMPLES]
         self._work.put_back(output.more, output.rests)
         self._committed = workflow.now()
-        done = output.totals.done
-        # A batch of a few rounds spends most of its time on the last of its items, and says little of the others.
-        pace = done / max(output.seconds, 1e-6)
-        # Nor has one many rounds that keeps to a rate limit; but that it can be so quick is certain.
-        quicker = self._standing.rate and pace > self._pace
-        telling = done >= MANY_ROUNDS * concurrency or not self._pace or quicker
-        if done and telling and _slot_of(key) not in self._outdated:
-            self._pace = pace
-        outputs = self._totals.result_bytes / max(self._totals.succeeded, 1)
-        self._size = topology.grown_size(
-            self._size, self._pace, self._options, max(self._bytes_per_item, outputs)
-        )
+        if _slot_of(key) not in self._outdated:
+            limited = self._standing.rate > 0
+            self._pacing.learn(output.totals.done, output.seconds, concurrency, limited=limited)
+        self._pacing.grow(self._totals.result_bytes / max(self._totals.succeeded, 1))
 
     def _look_at_history(self) -> None:
         info = workflow.info()
@@ -392,8 +380,8 @@ class Partition:
                 waiting=self._work.waiting,
                 keys=self._keys,
                 sequence=self._sequence,
-                size=self._size,
-                pace=self._pace,
+                size=self._pacing.size,
+                pace=self._pacing.pace,
                 totals=self._totals,
                 began=self._state.began,
                 executions=self._state.executions + 1,
