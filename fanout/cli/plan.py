@@ -11,9 +11,9 @@ from fanout.cli import exits, say, sources, targets
 from fanout.cli.connection import Connection
 from fanout.cli.flags import command
 from fanout.cli.inspect import AsJson
-from fanout.cli.run import check_file
 from fanout.cli.settings import Settings
 from fanout.cli.sourceflags import Params, ProcessorName, SourceFlags, SourceName
+from fanout.cli.sources import check_file
 from fanout.observability.drawing import clock, size_of
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import typer
 from fanout.cli import say, sources, targets
 from fanout.cli.connection import Connection
 from fanout.cli.flags import command
+from fanout.cli.following import Processes, check_local, default_processes, detaching, leave, shown, workers
 from fanout.cli.inspect import AsJson, RunId
 from fanout.cli.outcome import settle
-from fanout.cli.run import Processes, default_processes, detaching, leave, shown, workers
 from fanout.cli.settings import Settings
 from fanout.errors import UsageError
 
@@ -62,12 +62,7 @@ async def rerun(
     read as one: the newest outcome of each item counts. May be repeated. Ctrl-C detaches, as with `fanout run`.
     """
     module = (processor or "").rpartition(":")[0]
-    if connection.local and not module:
-        raise UsageError("--local needs --processor MODULE:NAME, so that its workers know what to import")
-    if connection.local and detach:
-        raise UsageError("--detach does not go with --local: its workers end with this command")
-    if processes is not None and not connection.local:
-        raise UsageError("--processes goes with --local; elsewhere `fanout worker --processes` says it")
+    check_local(connection, module, "--processor MODULE:NAME", processes=processes, detach=detach)
     keys = None if keys_from is None else read_keys(keys_from)
     found = None if processor is None else targets.load_processor(processor)
 

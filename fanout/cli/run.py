@@ -6,29 +6,23 @@ import asyncio
 import contextlib
 import shlex
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fanout.cli import exits, say, sources, targets
+from fanout.cli import say, sources, targets
 from fanout.cli.connection import Connection
 from fanout.cli.flags import command
+from fanout.cli.following import Processes, check_local, default_processes, detaching, leave, shown, workers
 from fanout.cli.outcome import settle
 from fanout.cli.settings import Settings
 from fanout.cli.sourceflags import Params, ProcessorName, SourceFlags, SourceName
 from fanout.counting import parse_condition
-from fanout.errors import RunExists, SourceError, UsageError
-from fanout.models import RunResult
+from fanout.errors import RunExists, UsageError
 
 if TYPE_CHECKING:
     from fanout.run import Run
-
-Processes = Annotated[
-    int | None,
-    typer.Option(min=1, max=256, help="With --local: worker processes; default: one a core, up to 4."),
-]
 
 
 @command
@@ -74,7 +68,7 @@ async def run(
     found = targets.load_processor(processor)
     items = reading.make(source)
     kind = reading.kind(source)
-    check_file(source, kind)
+    sources.check_file(source, kind)
     params = sources.parse_params(param or ())
     enough = None if stop_when is None else parse_condition(stop_when)
     module = processor.rpartition(":")[0]
@@ -127,23 +121,8 @@ def _check_flags(
 ) -> None:
     if continue_ and id is None:
         raise UsageError("--continue needs --id: the id of the run to continue")
-    if connection.local:
-        if ":" not in processor:
-            raise UsageError(
-                f"--local needs MODULE:NAME, so that its workers know what to import; got {processor!r}"
-            )
-        if detach:
-            raise UsageError("--detach does not go with --local: its workers end with this command")
-    elif processes is not None:
-        raise UsageError("--processes goes with --local; elsewhere `fanout worker --processes` says it")
-
-
-def check_file(source: str, kind: str) -> None:
-    """Refuse a local file that is not there before anything is started for it."""
-    if kind == "range" or source == sources.STDIN or "://" in source or any(sign in source for sign in "*?["):
-        return
-    if not Path(source).exists():
-        raise SourceError(f"there is no file {source!r} in {Path.cwd()}")
+    module = processor.rpartition(":")[0]
+    check_local(connection, module, "MODULE:NAME", processes=processes, detach=detach)
 
 
 def _taken(id: str | None, if_exists: str) -> str:
@@ -153,26 +132,6 @@ def _taken(id: str | None, if_exists: str) -> str:
         f"a run {id!r} exists: see `fanout status {id}`, say another --id, "
         "or --if-exists attach (to join it) or --if-exists new (to start over once it has ended)"
     )
-
-
-def default_processes() -> int:
-    """Return how many worker processes `--local` starts where nobody says."""
-    from fanout.cli import local
-
-    return local.default_processes()
-
-
-@contextlib.asynccontextmanager
-async def workers(
-    place: Connection, modules: Sequence[str], processes: int, *, task_queue: str | None, roots: Sequence[str]
-) -> AsyncIterator[asyncio.Task[None]]:
-    """Run worker processes for `--local` as long as the block lasts; see `fanout.cli.local`."""
-    from fanout.cli import local
-
-    async with local.workers(
-        place, modules, processes=processes, task_queue=task_queue, roots=roots, store=None
-    ) as watching:
-        yield watching
 
 
 async def _say_where(
@@ -193,61 +152,6 @@ async def _say_where(
         say.note(
             f"local: a dev server and {count} worker {many} as long as this command; see .fanout/worker.log"
         )
-
-
-async def leave(started: Run, module: str, as_json: bool) -> int:
-    """Print the id of a run that was started, and how to come back."""
-    from fanout.observability.bar import no_worker
-
-    info = await started.info()
-    if as_json:
-        say.data(
-            {"id": started.id, "execution": info.execution, "output": info.output, "web": started.web_url}
-        )
-    else:
-        sys.stdout.write(f"{started.id}\n")
-    if not await started.pollers():
-        say.note(no_worker(info.task_queue, module or "MODULE"), style="yellow")
-    say.note(f"watch it with: fanout watch {started.id}")
-    return exits.SUCCEEDED
-
-
-async def shown(started: Run, module: str, serving: asyncio.Task[None] | None) -> RunResult:
-    """Show the bar until the run ends, or until its local workers turn out not to start."""
-    from fanout.observability.bar import show
-
-    showing = asyncio.ensure_future(
-        show(started, console=say.console(stderr=True), modules=module or "MODULE")
-    )
-    both: set[asyncio.Future[Any]] = {showing}
-    if serving is not None:
-        both.add(serving)
-    try:
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        if serving is not None and serving.done() and not showing.done():
-            serving.result()
-        return await showing
-    finally:
-        showing.cancel()
-        await asyncio.gather(showing, return_exceptions=True)
-
-
-@contextlib.contextmanager
-def detaching(started: Run, connection: Connection, module: str, attach: str = "") -> Iterator[None]:
-    """Say how to come back when Ctrl-C ends this command but not the run; `attach` does so with `--local`."""
-    try:
-        yield
-    except asyncio.CancelledError:
-        say.note()
-        if connection.local:
-            say.note(f"stopping the local workers and the dev server; run {started.id} is kept in .fanout/")
-            if attach:
-                say.note(f"go on with: {attach}")
-            either = "or with" if attach else "go on with"
-            say.note(f"{either} `fanout dev` in one terminal and `fanout worker {module}` in another")
-        else:
-            say.note(f"detached: run {started.id} goes on. Come back with: fanout watch {started.id}")
-        raise
 
 
 def _continuation(run_id: str) -> str:

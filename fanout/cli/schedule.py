@@ -17,11 +17,11 @@ from fanout.cli.chosen import confirmed
 from fanout.cli.connection import Connection
 from fanout.cli.flags import command
 from fanout.cli.inspect import AsJson
-from fanout.cli.run import check_file
 from fanout.cli.scheduleshow import data_of, first_of, next_of, rows_of, run_of, show, state_of
 from fanout.cli.schedulespec import When, moment_of, policy_of, words
 from fanout.cli.settings import Settings
 from fanout.cli.sourceflags import Params, ProcessorName, SourceFlags, SourceName
+from fanout.cli.sources import check_file
 from fanout.counting import parse_condition
 from fanout.errors import FanoutError, UsageError
 

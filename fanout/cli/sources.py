@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fanout.errors import UsageError
+from fanout.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
     from fanout.readers.base import Reader
@@ -20,6 +20,14 @@ _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _RANGE = re.compile(r"(?:(-?[\d_]+)\.\.)?(-?[\d_]+)")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
+
+
+def check_file(source: str, kind: str) -> None:
+    """Refuse a local file that is not there before anything is started for it."""
+    if kind == "range" or source == STDIN or "://" in source or any(sign in source for sign in "*?["):
+        return
+    if not Path(source).exists():
+        raise SourceError(f"there is no file {source!r} in {Path.cwd()}")
 
 
 def guess_kind(source: str) -> str:

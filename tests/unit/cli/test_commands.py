@@ -12,7 +12,8 @@ from fanout.cli import outcome, say
 from fanout.cli.connection import Connection
 from fanout.cli.inspect import counted, status_of
 from fanout.cli.output import _opened, limited
-from fanout.cli.run import _check_flags, check_file, without
+from fanout.cli.run import _check_flags, without
+from fanout.cli.sources import check_file
 from fanout.cli.worker import local_roots, queues_of, worker_command
 from fanout.errors import RunFailed, SourceError, UsageError
 from fanout.models import RunResult, Status
