@@ -19,6 +19,7 @@ from temporalio.api.enums.v1 import EventType
 
 import fanout
 from fanout.children.book import Book
+from fanout.children.isolation import WAYS
 from fanout.children.quarantine import QuarantineWindow
 from fanout.options import Options
 from fanout.readers.range import Numbered
@@ -157,13 +158,16 @@ async def test_cells_keep_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         worker="me",
     )
     with counting_server() as counting:
-        await QuarantineWindow(book, {"port": counting.port}, limit=10, deadline=60, rate=20).run()
+        window = QuarantineWindow(book, {"port": counting.port}, limit=10, deadline=60, rate=20)
+        await window.run()
         came = counting.arrivals()
     assert sorted(book.failures) == [8]
     assert not book.unsettled()
     begun = sorted(one.begun for one in came)
     assert largest_second(begun) <= most(20, 0)
     assert begun[-1] - begun[0] >= (len(begun) - 1 - 2) / 20
+    # Suspects run in so many cells at once, and the limit is that of all of them.
+    assert (window._order([0], False).rate, WAYS * window._order([0], True).rate) == (20, 20)
 
 
 SHAPES: dict[str, dict[str, Any]] = {
