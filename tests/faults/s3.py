@@ -1,24 +1,16 @@
-"""An S3 server that can be told to misbehave: moto, behind an application that fails requests on purpose."""
+"""An S3 server that can be told to misbehave: it stands behind an application that fails requests on purpose."""
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-BUCKET: Final = "faults"
-CREDENTIALS: Final = {
-    "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
-    "AWS_SECRET_ACCESS_KEY": "a-secret",
-    "AWS_REGION": "us-east-1",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_ALLOW_HTTP": "true",
-}
-UNAVAILABLE: Final = "503 Slow Down"
+from tests.s3server import Application, S3Server
 
-Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+BUCKET: Final = "faults"
+UNAVAILABLE: Final = "503 Slow Down"
 
 
 class Moody:
@@ -50,35 +42,24 @@ class Moody:
         return []
 
 
-class S3Server:
-    """Moto on a free port, with one bucket.
+class MoodyServer(S3Server):
+    """One with moods.
 
     Attributes:
-        address: Host and port.
         moods: Decides which requests fail.
-        client: A client of boto3 that goes straight to it.
 
     Args:
         dice: Random numbers for the failures.
     """
 
+    moods: Moody
+
     def __init__(self, dice: random.Random) -> None:
-        import boto3  # type: ignore[import-untyped]
-        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-        from werkzeug.serving import make_server
+        super().__init__(BUCKET, self._with_moods(dice))
 
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        self.moods = Moody(DomainDispatcherApplication(create_backend_app), dice)
-        self._server = make_server("127.0.0.1", 0, self.moods, threaded=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-        self.address = f"127.0.0.1:{self._server.server_port}"
-        self.client = boto3.client("s3", endpoint_url=f"http://{self.address}")
-        self.client.create_bucket(Bucket=BUCKET)
+    def _with_moods(self, dice: random.Random) -> Callable[[Application], Moody]:
+        def around(inner: Application) -> Moody:
+            self.moods = Moody(inner, dice)
+            return self.moods
 
-    def stop(self) -> None:
-        """End it."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-        self.client.close()
+        return around

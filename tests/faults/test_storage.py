@@ -12,18 +12,19 @@ import pytest
 from fanout.storage import objects, stores
 from tests.faults.conftest import PROCESSES, Stage
 from tests.faults.report import Line
-from tests.faults.s3 import BUCKET, CREDENTIALS, S3Server
+from tests.faults.s3 import BUCKET, MoodyServer
 from tests.faults.scale import Scale, dice
 from tests.faults.scene import Scene
 from tests.faults.toxiproxy import Link, Toxiproxy
+from tests.s3server import CREDENTIALS
 
 
 @pytest.fixture
-def s3_server(line: Line, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+def s3_server(line: Line, monkeypatch: pytest.MonkeyPatch) -> Iterator[MoodyServer]:
     """An S3 server of the scenario's own; the clients of this process go straight to it."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    server = S3Server(dice(line.scenario))
+    server = MoodyServer(dice(line.scenario))
     monkeypatch.setenv("AWS_ENDPOINT", f"http://{server.address}")
     _forget()
     yield server
@@ -41,7 +42,7 @@ class Far:
     """A scene whose output is in a bucket, and the way that its workers take there."""
 
     scene: Scene
-    server: S3Server
+    server: MoodyServer
     link: Link
 
 
@@ -49,7 +50,7 @@ class Far:
 async def far(
     stage: Stage,
     scale: Scale,
-    s3_server: S3Server,
+    s3_server: MoodyServer,
     toxiproxy: Toxiproxy,
     queue: str,
     line: Line,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,31 +10,23 @@ import pytest
 
 from fanout.storage import objects, once, stores
 from fanout.storage.stores import Store, open_store
+from tests.s3server import CREDENTIALS, S3Server
 
 BUCKET = "fanout-tests"
-SECRET = "a-very-secret-value"
+SECRET = CREDENTIALS["AWS_SECRET_ACCESS_KEY"]
 
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """Moto's S3 server on loopback, with one bucket; the environment points to it."""
-    import boto3  # type: ignore[import-untyped]
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    endpoint = "http://{}:{}".format(*server.get_host_and_port())
+    """An S3 server with one bucket; the environment points to it."""
+    server = S3Server(BUCKET)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT", endpoint)
-        patch.setenv("AWS_ALLOW_HTTP", "true")
-        patch.setenv("AWS_REGION", "us-east-1")
-        patch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-        boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket=BUCKET)
+        patch.setenv("AWS_ENDPOINT", f"http://{server.address}")
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
         objects._bucket.cache_clear()
         stores._open.cache_clear()
-        yield endpoint
+        yield f"http://{server.address}"
     objects._bucket.cache_clear()
     stores._open.cache_clear()
     server.stop()
