@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ from tests.faults.scene import Scene, scene
 from tests.faults.server import MortalServer
 from tests.faults.toxiproxy import Toxiproxy
 
-LINES = pytest.StashKey[list[Line]]()
+LINE = pytest.StashKey[Line]()
+LINE_PROPERTY = "scenario"
 UNDISTURBED = pytest.StashKey[dict[str, float]]()
 Stage = Callable[..., AbstractAsyncContextManager[Scene]]
 PROCESSES = 3 if chosen().name == "long" else 2
@@ -28,27 +31,31 @@ PROCESSES = 3 if chosen().name == "long" else 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give scenarios the time that their scale needs, and the whole machine: nothing else is to disturb them."""
+    """Give scenarios their mark, and the time that their scale needs."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.timeout(chosen().within + 120))
-            item.add_marker(pytest.mark.alone)
+            item.add_marker(pytest.mark.faults)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-    """Tell the scenario's line in the report how it ended."""
+    """Add the scenario's line to what is reported of the test: that reaches the summary from other processes, too."""
     made = yield
-    if made.when == "call":
-        for line in item.config.stash.get(LINES, []):
-            if line.scenario == _name(item):
-                line.passed = made.passed
+    if line := item.stash.get(LINE, None):
+        if made.when == "call":
+            line.passed = made.passed
+        elif made.when == "teardown":
+            # The scene has been left only now.
+            made.user_properties.append((LINE_PROPERTY, asdict(line)))
     return made
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print the report, and keep it."""
-    lines = config.stash.get(LINES, [])
+    made = itertools.chain.from_iterable(terminalreporter.stats.values())
+    told = itertools.chain.from_iterable(getattr(each, "user_properties", ()) for each in made)
+    lines = [Line(**value) for name, value in told if name == LINE_PROPERTY]
     if lines:
         path = report.save(lines, chosen().name, seed())
         terminalreporter.section(f"faults, {chosen().name} form, seed {seed()} ({path})")
@@ -75,7 +82,7 @@ def queue() -> str:
 def line(request: pytest.FixtureRequest) -> Line:
     """The scenario's line in the report."""
     made = Line(_name(request.node))
-    request.config.stash.setdefault(LINES, []).append(made)
+    request.node.stash[LINE] = made
     return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from temporalio.service import RPCError
 
 import fanout
@@ -28,6 +29,7 @@ async def is_quiet(scene: Scene, run: fanout.Run) -> bool:
     return True
 
 
+@pytest.mark.alone  # it measures how soon
 async def test_orders_are_given_while_all_workers_are_dead_and_the_server_is_killed(
     arena: Scene, mortal_server: MortalServer
 ) -> None:
