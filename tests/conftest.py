@@ -8,6 +8,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,6 +20,11 @@ from fanout.devserver import ADDRESS_VARIABLE, start_dev_server
 settings.register_profile("ci", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", parent=settings.get_profile("ci"), max_examples=2_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+DELETES_SOON: Final = {
+    f"history.{queue}ProcessorUpdateAckInterval": "1s" for queue in ("transfer", "visibility")
+}
+"""Settings of a server. By default it deletes what it is told to half a minute later."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ def dev_server() -> Iterator[TestServer]:
     if address := os.environ.get(ADDRESS_VARIABLE):
         yield TestServer(address, ui_url=None, namespace=os.environ.get("TEMPORAL_NAMESPACE", "default"))
         return
-    server = asyncio.run(start_dev_server())
+    server = asyncio.run(start_dev_server(dynamic_config=DELETES_SOON))
     yield TestServer(server.address, ui_url=server.ui_url)
     assert server.running, f"the server died during the tests:\n{server.log_tail(50)}"
     asyncio.run(server.stop())

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import TestServer
+from tests.conftest import DELETES_SOON, TestServer
 from tests.faults import report
 from tests.faults.report import Line
 from tests.faults.scale import Scale, chosen, dice, seed
@@ -130,9 +130,7 @@ async def arena(
 @pytest.fixture
 async def mortal_server(tmp_path: Path) -> AsyncIterator[MortalServer]:
     """A Temporal server of the scenario's own."""
-    # It deletes what it is told to once this interval is over, which is half a minute by default.
-    soon = {f"history.{queue}ProcessorUpdateAckInterval": "1s" for queue in ("transfer", "visibility")}
-    server = MortalServer(tmp_path, soon)
+    server = MortalServer(tmp_path, DELETES_SOON)
     await server.start()
     yield server
     await server.stop()

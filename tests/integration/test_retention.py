@@ -26,7 +26,7 @@ async def picky(item: int) -> int:
 
 
 async def forget(engine: Engine, *runs: fanout.Run) -> None:
-    """Delete runs from the server, as retention does; it takes the server half a minute."""
+    """Delete runs from the server, as retention does."""
     # Their histories cannot be looked at any more.
     engine.started.clear()
     for run in runs:
