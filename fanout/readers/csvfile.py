@@ -15,12 +15,15 @@ from fanout.readers.base import Unreadable
 from fanout.readers.csvscan import RecordScanner, Rows, last_line_end
 from fanout.readers.index import Marks, Span
 from fanout.readers.scanner import Beginning, Scanner
-from fanout.readers.text import Parsed, PathLike, TextReader, excerpt, is_utf8
+from fanout.readers.text import Parsed, PathLike, TextReader, excerpt, is_utf8, too_large
 from fanout.storage import roots
 from fanout.storage.files import SourceFile
 
 Row = dict[str, str | None]
 Make = Callable[[list[list[str]]], list[Row]]
+
+MOST_BYTES = 4
+"""Bytes that one character takes in UTF-8, at most."""
 
 
 class Csv(TextReader):
@@ -159,6 +162,8 @@ class Csv(TextReader):
                 values.append(self._too_large_cell(rows))
             elif len(row) != width or rows.unfinished or not (valid or all(map(_is_text, row))):
                 values.append(self._unreadable(row, width, rows))
+            elif len(data) > self.largest and (size := _bytes(row)) > self.largest:
+                values.append(too_large(size, self.largest, rows.text()))
             else:
                 values += make([row])
         return Parsed(values, lines)
@@ -168,7 +173,10 @@ class Csv(TextReader):
         text = data.decode()
         lines = text.removesuffix("\n").split("\n")
         limit = csv.field_size_limit()
-        if '"' not in text and "\r" not in text and "" not in lines and max(map(len, lines)) <= limit:
+        longest = max(map(len, lines))
+        if MOST_BYTES * longest > self.largest:
+            return None
+        if '"' not in text and "\r" not in text and "" not in lines and longest <= limit:
             rows = (line.split(self._delimiter) for line in lines)
             return _in_slices(rows, width, make)
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter)
@@ -209,6 +217,10 @@ class Csv(TextReader):
         limit = csv.field_size_limit()
         reason = f"a cell of more than {limit:,} characters, or a quote that is never closed"
         return Unreadable(reason, "CellTooLarge", excerpt(_clean(rows.text())))
+
+
+def _bytes(row: list[str]) -> int:
+    return sum(len(cell.encode("utf-8", "surrogateescape")) for cell in row) + len(row) - 1
 
 
 def _in_slices(rows: Iterator[list[str]], width: int, make: Make) -> list[Row] | None:

@@ -84,8 +84,8 @@ class TextReader(Reader):
 
     Attributes:
         patterns: URLs and globs, in the order of their items.
-        largest: Bytes above which an item is not loaded, but unreadable. Shorter ones than 64 KiB are always
-            loaded, and so are records of CSV with quotes: the parser bounds their cells.
+        largest: Bytes above which an item is unreadable. One of more than 64 KiB is then not even loaded, unless it is
+            a record of CSV with quotes.
         bounds: How the source is cut.
     """
 
@@ -231,8 +231,7 @@ class TextReader(Reader):
 
     def _items(self, span: Span, data: bytes) -> Parsed:
         if self._too_large(span):
-            reason = f"{span.end - span.start:,} bytes, at most {self.largest:,} are read"
-            return Parsed([Unreadable(reason, "ItemTooLarge", excerpt(data))], [span.line])
+            return Parsed([too_large(span.end - span.start, self.largest, data)], [span.line])
         parsed = self.parse(data, span)
         if len(parsed.values) != span.items:
             raise SourceError(
@@ -252,6 +251,11 @@ class TextReader(Reader):
                 if self.begin(head, file, len(head) == file.size) is not None:
                     break
                 size *= 4
+
+
+def too_large(size: int, most: int, data: bytes | str) -> Unreadable:
+    """Return what stands for an item of more bytes than are read."""
+    return Unreadable(f"{size:,} bytes, at most {most:,} are read", "ItemTooLarge", excerpt(data))
 
 
 def excerpt(data: bytes | str) -> str:

@@ -251,6 +251,19 @@ async def test_a_record_above_the_bound_is_unreadable(bench: Bench) -> None:
     assert values[1].error_type == "ItemTooLarge"
 
 
+@pytest.mark.parametrize("cell", ["x" * 1000, f'"{"x" * 1000}"', '"' + "x\n" * 500 + '"', "é" * 500])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+async def test_no_record_above_the_bound_is_read_however_short_and_quoted(
+    bench: Bench, cell: str, end: str
+) -> None:
+    bench.write("a.csv", end.join(["a,b", f"1,{'y' * 998}", f"2,{cell}", "3,4", ""]))
+    reader = Csv(bench.folder / "a.csv")
+    reader.largest = 1000
+    first, large, last = await (await bench.plan(reader)).values()
+    assert [first, last] == [{"a": "1", "b": "y" * 998}, {"a": "3", "b": "4"}]
+    assert (large.error_type, large.reason) == ("ItemTooLarge", "1,002 bytes, at most 1,000 are read")
+
+
 async def test_another_limit_of_cells_than_when_planning_is_refused(bench: Bench) -> None:
     bench.write("a.csv", "a,b\n1,2\n")
     plan = await bench.plan(Csv(bench.folder / "a.csv"))
