@@ -12,7 +12,7 @@ SEED   ?= 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test coverage faults check lint types docs format bench bench-full peers screenshots chromium clean
+.PHONY: help setup demo test coverage runbooks faults check lint types docs format bench bench-full peers screenshots chromium clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,10 @@ test: $(STAMP) $(TOXIPROXY) chromium ## Run all tests on a real Temporal server
 # Apart: to count lines takes as long again as the tests themselves.
 coverage: $(STAMP) chromium ## See which lines the tests reach, without the fault scenarios
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest -m "not faults and not alone" --numprocesses 2 --dist loadfile --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -m "not faults and not alone and not runbooks" --numprocesses 2 --dist loadfile --cov --cov-report=term $(ARGS)
+
+runbooks: $(STAMP) ## Walk through docs/runbooks: its commands, against runs with those very faults
+	$(BIN)/python -m pytest -m runbooks --numprocesses 2 $(ARGS)
 
 faults: $(STAMP) $(TOXIPROXY) ## Disturb long runs on purpose: `make faults SEED=7 ARGS="-k server"`
 	FANOUT_FAULTS=long FANOUT_FAULTS_SEED=$(SEED) $(BIN)/python -m pytest tests/faults $(ARGS)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 
-from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType, PendingActivityState
 from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
 from temporalio.client import Client, WorkflowExecutionDescription
 
 from fanout.wire import WAITING, batch_activity
@@ -16,9 +18,13 @@ _UNREGISTERED = re.compile(
 )
 _BATCH = batch_activity("")
 
+_SEVERAL = 3
+"""Attempts of a workflow task after which it is no accident: one or two fail where much happens at once."""
+_LAST_EVENTS = 20
+
 
 async def find_trouble(client: Client, run_id: str) -> str | None:
-    """Return what an activity of a run waits for, or why it is being repeated; None where none is.
+    """Return what an activity of a run waits for, or why it or a workflow task is being repeated; None where none is.
 
     Args:
         client: Any Temporal client.
@@ -31,6 +37,9 @@ async def find_trouble(client: Client, run_id: str) -> str | None:
         for told in await asyncio.gather(*(_trouble(client, one) for one in pending)):
             if told is not None:
                 return told
+        for told in await asyncio.gather(*(_stuck(client, description) for description in found)):
+            if told is not None:
+                return told
         children = {c.workflow_id for d in found for c in d.raw_description.pending_children} - known
         known |= children
         level = sorted(children)
@@ -41,6 +50,28 @@ async def _describe(client: Client, workflow_ids: list[str]) -> list[WorkflowExe
     asked = (client.get_workflow_handle(name).describe() for name in workflow_ids)
     answers = await asyncio.gather(*asked, return_exceptions=True)
     return [answer for answer in answers if not isinstance(answer, BaseException)]
+
+
+async def _stuck(client: Client, description: WorkflowExecutionDescription) -> str | None:
+    """Return why the workflow task of a workflow fails again and again."""
+    attempt = description.raw_description.pending_workflow_task.attempt
+    if attempt < _SEVERAL:
+        return None
+    # Only the first of these failures stands in the history, so it is among the last events.
+    request = GetWorkflowExecutionHistoryReverseRequest(
+        namespace=client.namespace,
+        execution=WorkflowExecution(workflow_id=description.id, run_id=description.run_id),
+        maximum_page_size=_LAST_EVENTS,
+    )
+    answer = await client.workflow_service.get_workflow_execution_history_reverse(request)
+    for event in answer.history.events:
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
+            message = event.workflow_task_failed_event_attributes.failure.message
+            return (
+                f"the workflow code of {description.id} fails (attempt {attempt}): {message}; "
+                "a version of the workers that fits goes on from here"
+            )
+    return None
 
 
 async def _trouble(client: Client, pending: PendingActivityInfo) -> str | None:

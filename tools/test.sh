@@ -19,7 +19,7 @@ run() {
     fi
 }
 
-run -m "not faults and not alone" --numprocesses 3 --dist loadfile "$@"
+run -m "not faults and not alone and not runbooks" --numprocesses 3 --dist loadfile "$@"
 run -m "faults and not alone" --numprocesses 2 --dist loadfile "$@"
 # What measures wants the machine at its full speed.
 run -m alone "$@"

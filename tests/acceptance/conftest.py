@@ -159,7 +159,7 @@ def plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 
 
-def _empty(folder: Path) -> Project:
+def empty_project(folder: Path) -> Project:
     (folder / "jobs.py").write_text(JOBS)
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("TEMPORAL_", "FANOUT_"))
@@ -173,7 +173,7 @@ def _empty(folder: Path) -> Project:
     return Project(folder, "fanout", environment)
 
 
-def _connected(empty: Project, dev_server: TestServer) -> Project:
+def connected(empty: Project, dev_server: TestServer) -> Project:
     empty.queue = f"cli-{uuid.uuid4().hex[:8]}"
     empty.environment |= {
         "TEMPORAL_ADDRESS": dev_server.address,
@@ -188,7 +188,7 @@ def _connected(empty: Project, dev_server: TestServer) -> Project:
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[Project]:
     """A folder with nothing but a module, and no server named anywhere."""
-    project = _empty(tmp_path)
+    project = empty_project(tmp_path)
     yield project
     project.close()
 
@@ -196,13 +196,13 @@ def empty(tmp_path: Path) -> Iterator[Project]:
 @pytest.fixture
 def project(empty: Project, dev_server: TestServer) -> Project:
     """The same, with the tests' server, and a queue that no other test polls."""
-    return _connected(empty, dev_server)
+    return connected(empty, dev_server)
 
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory, dev_server: TestServer) -> Iterator[Project]:
     """One such folder with a worker, which tests share that only need some run: to start one takes a second."""
-    project = _connected(_empty(tmp_path_factory.mktemp("served")), dev_server)
+    project = connected(empty_project(tmp_path_factory.mktemp("served")), dev_server)
     project.worker()
     yield project
     project.close()

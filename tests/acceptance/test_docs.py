@@ -73,7 +73,12 @@ def blocks(page: Path) -> list[Block]:
     ]
 
 
-PAGES = sorted(page for page in [HERE / "README.md", *HERE.glob("docs/**/*.md")] if blocks(page))
+PAGES = sorted(
+    page
+    for page in [HERE / "README.md", *HERE.glob("docs/**/*.md")]
+    # Those have scenes of their own: tests/runbooks.
+    if page.parent.name != "runbooks" and blocks(page)
+)
 
 
 @dataclass
