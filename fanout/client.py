@@ -14,6 +14,8 @@ from temporalio.envconfig import ClientConfig
 from temporalio.service import RPCError, TLSConfig
 
 from fanout import messages, searchattributes, wire
+from fanout.compensate import compensator_of
+from fanout.compensators import check_ordinary
 from fanout.counting import check_condition
 from fanout.errors import NoServer, RunExists, RunNotFound, UsageError
 from fanout.models import CounterAbove, ItemResult, Status
@@ -27,6 +29,7 @@ from fanout.runinfo import RunInfo, read_info
 from fanout.starting import begin, default_task_queue
 from fanout.storage.chains import complete_to
 from fanout.storage.layout import RUN, check_run_id, staged_path
+from fanout.storage.markers import load_run
 from fanout.storage.roots import to_url
 from fanout.storage.stores import open_store
 
@@ -83,6 +86,7 @@ async def start(
     params: Mapping[str, Any] | None = None,
     continue_run: bool = False,
     stop_when: CounterAbove | None = None,
+    compensate: Processor[..., Any] | Callable[..., Any] | str | None = None,
     **settings: Any,
 ) -> Run:
     """Start a run: one processor over one set of items.
@@ -100,6 +104,8 @@ async def start(
         params: Keyword-only arguments of the processor.
         continue_run: Run the items after those that the run of this id ended with; results read as one.
         stop_when: What ends the run early, as STOPPED: what is in flight then ends, the rest is not run.
+        compensate: The processor that undoes what had succeeded, as a run of its own, if the run ends as FAILED,
+            FAILED_TOLERANCE_EXCEEDED or CANCELED; or its registered name.
         **settings: Any field of `fanout.Options`.
 
     Returns:
@@ -117,7 +123,9 @@ async def start(
     given = dict(params or {})
     if not isinstance(wanted, str):
         given = wanted.check_params(given)
+        check_ordinary(wanted)
     run_id = check_run_id(id or _new_id(name))
+    compensator = None if compensate is None else compensator_of(compensate, wanted, given, run_id)
     store_url = store_of(client) if output is None else to_url(output)
     nonce = uuid.uuid4().hex
     source_reader = as_reader(reader)
@@ -137,6 +145,7 @@ async def start(
         environment=from_environment(dict(os.environ)),
         previous=previous,
         stop_when=stop_when if stop_when is None else check_condition(stop_when),
+        compensate=compensator,
     )
     own_queue = None if isinstance(wanted, str) else wanted.task_queue
     queue = task_queue or own_queue or default_task_queue()
@@ -260,6 +269,8 @@ async def _ended_with(client: Client, run_id: str) -> tuple[str, int]:
         if info.status.live:
             raise UsageError(f"run {run_id!r} is still running: continue it once it has ended")
         status, output = f"ended as {info.status}", (await run.readable()).url
+    if await open_store(output).exists(RUN) and (await load_run(open_store(output), None)).undone is not None:
+        raise UsageError(f"run {run_id!r} is the compensation of another one: nothing continues it")
     end = await complete_to(open_store(output)) if await open_store(output).exists(RUN) else None
     if end is None:
         raise UsageError(

@@ -13,6 +13,7 @@ from temporalio.client import WorkflowExecution as Listed
 from temporalio.service import RPCError, RPCStatusCode
 
 from fanout import wire
+from fanout.compensation import compensation_id
 from fanout.errors import RunNotFound, UsageError
 from fanout.plugin import store_of
 from fanout.runinfo import read_info, refused
@@ -97,6 +98,11 @@ async def delete_run(client: Client, run_id: str, *, force: bool = False) -> Del
                 f"run {run_id!r} has not ended: workflow {workflow.id!r} is running; cancel it first "
                 f"(fanout cancel {run_id}), and wait for its end"
             )
+    if await _undone_by(client, run_id):
+        raise UsageError(
+            f"run {run_id!r} is being undone by run {compensation_id(run_id)!r}, which reads its output: "
+            "wait for its end"
+        )
     stores = dict.fromkeys([store_of(client)])
     known: set[str] = set()
     for root in workflows:
@@ -151,7 +157,8 @@ async def old_outputs(
     needed = removal.needed(kept, {output.url: output for output in found})
     listed = []
     for output, ended in sorted(old, key=lambda pair: pair[1]):
-        if output.url not in needed:
+        # A compensation that has just begun may not have said so in its output yet.
+        if output.url not in needed and await _undone_by(client, output.record.run_id) != output.url:
             extent = await removal.measure(output)
             listed.append(_listed(output, ended, extent))
     return listed
@@ -190,6 +197,18 @@ async def _ended(client: Client, output: Stored) -> datetime | None:
             raise refused(error, f"it is not known whether run {output.record.run_id!r} lives") from None
         return written
     return None if current.close_time is None else max(current.close_time, written or current.close_time)
+
+
+async def _undone_by(client: Client, run_id: str) -> str | None:
+    """Return the output of a run that its compensation is undoing just now; None where none does."""
+    try:
+        info = await read_info(await client.get_workflow_handle(compensation_id(run_id)).describe())
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise refused(error, f"it is not known whether run {run_id!r} is being undone") from None
+        return None
+    undone = info.undone
+    return None if undone is None or info.closed is not None or undone.run_id != run_id else undone.output
 
 
 async def _workflows(client: Client, run_id: str) -> list[Listed]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from fanout.compensation import Compensator, Undone
 from fanout.models import CounterAbove, Json, Page, PartitionTime, RestRef, RunResult, Scan, Source, Totals
 from fanout.selection import Selection
 
@@ -40,7 +41,9 @@ class RunInput:
         stop_when: What ends the run early.
         attributes: Search attributes that the root may set: the namespace has them.
         scheduled: What a run of a schedule goes by; None for others.
-        rerun: Which items it takes up again; None where it runs items of its own.
+        rerun: Which items it takes up again, or undoes; None where it runs items of its own.
+        undone: What it undoes, where it is a compensation.
+        compensate: What it starts by itself where it fails.
     """
 
     nonce: str
@@ -55,6 +58,8 @@ class RunInput:
     attributes: list[str] = field(default_factory=list)
     scheduled: Scheduled | None = None
     rerun: Selection | None = None
+    undone: Undone | None = None
+    compensate: Compensator | None = None
 
 
 @dataclass(frozen=True)
@@ -359,6 +364,23 @@ class FinalizeInput:
     output: str
     nonce: str
     result: RunResult
+
+
+@dataclass(frozen=True)
+class CompensateInput:
+    """Start the compensation of a run that fails.
+
+    Attributes:
+        output: URL of the run's output.
+        nonce: The run's nonce.
+        compensate: What is to be started.
+        environment: Options that the environment of the run's starter said.
+    """
+
+    output: str
+    nonce: str
+    compensate: Compensator
+    environment: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ WORKFLOWS: list[type] = [RunWorkflow, GroupWorkflow, PartitionWorkflow]
 SHARED_MODULES = [
     f"fanout.{name}"
     for name in (
+        "compensation",
         "errors",
         "messages",
         "models",
@@ -123,6 +124,7 @@ class Plugin(SimplePlugin):
             parent.publish,
             parent.count,
             parent.finalize,
+            parent.compensate,
             *(BatchActivity(bench, name).activity() for name in bench.processors),
         ]
         # The default would hold heartbeats back for most of their timeout.

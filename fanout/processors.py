@@ -26,6 +26,7 @@ from pydantic import (
 )
 from temporalio.common import RetryPolicy
 
+from fanout.compensators import check_types, unpacking
 from fanout.errors import UnknownProcessor, UsageError
 from fanout.models import Json
 from fanout.options import check, from_retry_policy
@@ -53,6 +54,9 @@ class Processor(Generic[P, R]):
         lifespan: Entered once per worker process; what it yields is the function's second argument.
         settings: Options that the processor asks for.
         is_activity: Whether the function is a Temporal activity, which expects an activity context of its own.
+        compensates: Name of the processor whose work it undoes, where it says so.
+        undoes: Of a compensating one that takes the output of an item: how that is read.
+        body: The function as one of what a window hands over: the item, or the item with that output.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class Processor(Generic[P, R]):
         lifespan: Lifespan | None,
         task_queue: str | None,
         is_activity: bool,
+        compensates: Processor[..., Any] | str | None = None,
     ) -> None:
         self.name = name
         self.version = version
@@ -77,15 +82,23 @@ class Processor(Generic[P, R]):
         self.lifespan = lifespan
         self.task_queue = task_queue
         self.is_activity = is_activity
+        self.compensates = compensates.name if isinstance(compensates, Processor) else compensates
         self.__wrapped__ = function
         self.__name__ = name
         self.__doc__ = function.__doc__
         self.__module__ = function.__module__
         self.__qualname__ = getattr(function, "__qualname__", name)
-        item, output, params = _read_signature(self)
+        item, undone, output, params = _read_signature(self)
         self.item_type: Any = item
         self.items: TypeAdapter[Any] = _adapter(item, f"the item of processor {name!r}")
         self.outputs: TypeAdapter[Any] = _adapter(output, f"the output of processor {name!r}")
+        self.undoes: TypeAdapter[Any] | None = None
+        self.body: Callable[..., Any] = function
+        if undone is not None:
+            self.undoes = _adapter(undone, f"the output that processor {name!r} undoes")
+            self.body = unpacking(function, lists=list_size is not None)
+        if isinstance(compensates, Processor):
+            check_types(self, compensates)
         self._params = params
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -126,6 +139,10 @@ class Processor(Generic[P, R]):
                 f"parameter {name!r} of processor {self.name!r}: {first['msg'].lower()}"
             ) from None
         return checked
+
+    def taken(self, params: Mapping[str, Json]) -> dict[str, Json]:
+        """Return those of another processor's parameters that this one takes, too."""
+        return {name: value for name, value in params.items() if name in self._params.model_fields}
 
     def load_params(self, params: Mapping[str, Json]) -> dict[str, Any]:
         """Turn parameters of a run into what the function takes."""
@@ -172,6 +189,7 @@ def processor(
     task_queue: str | None = None,
     lifespan: Lifespan | None = None,
     rate_limit: str | None = None,
+    compensates: Processor[..., Any] | str | None = None,
 ) -> Processor[P, R]: ...
 @overload
 def processor(
@@ -189,6 +207,7 @@ def processor(
     task_queue: str | None = None,
     lifespan: Lifespan | None = None,
     rate_limit: str | None = None,
+    compensates: Processor[..., Any] | str | None = None,
 ) -> Callable[[Callable[P, R]], Processor[P, R]]: ...
 def processor(
     function: Callable[P, R] | None = None,
@@ -205,6 +224,7 @@ def processor(
     task_queue: str | None = None,
     lifespan: Lifespan | None = None,
     rate_limit: str | None = None,
+    compensates: Processor[..., Any] | str | None = None,
 ) -> Processor[P, R] | Callable[[Callable[P, R]], Processor[P, R]]:
     """Make a processor of a function for one item: as a decorator, or around an existing function or activity.
 
@@ -222,6 +242,8 @@ def processor(
         lifespan: Makes an async context manager that is entered once per worker process before it polls; what it
             yields is passed as the second positional argument.
         rate_limit: Items of a run that begin in a second or minute, such as `"200/s"` or `"12000/min"`.
+        compensates: The processor whose work this one undoes, or its name. Then the function may take, after the item,
+            the output that the item had: `async def refund(order: Order, charge: Charge)`.
 
     Returns:
         The processor, registered in this process under its name.
@@ -256,6 +278,7 @@ def processor(
             lifespan=lifespan,
             task_queue=task_queue,
             is_activity=hasattr(target, _ACTIVITY_ATTRIBUTE),
+            compensates=compensates,
         )
         _registry[made.name] = made
         return made
@@ -298,8 +321,8 @@ def _executor_of(function: Callable[..., Any], asked: Executor | None) -> Execut
     return asked or "thread"
 
 
-def _read_signature(made: Processor[..., Any]) -> tuple[Any, Any, Any]:
-    """Return the item's type, the output's type and a model of the parameters."""
+def _read_signature(made: Processor[..., Any]) -> tuple[Any, Any, Any, Any]:
+    """Return the item's type, that of the output it undoes (None: it takes none), the output's, and the parameters."""
     function = made.function
     what = f"processor {made.name!r}"
     if made.list_size is not None and made.list_size < 1:
@@ -310,18 +333,13 @@ def _read_signature(made: Processor[..., Any]) -> tuple[Any, Any, Any]:
         raise UsageError(f"{what}: its annotations name something unknown: {error}") from None
     parameters = inspect.signature(function).parameters.values()
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    wanted = 2 if made.lifespan else 1
-    needed = [p for p in positional if p.default is p.empty]
-    if len(positional) < wanted or len(needed) > wanted:
-        takes = "the item and what its lifespan yields" if made.lifespan else "the item"
-        raise UsageError(
-            f"{what} must take {takes} as its positional argument{'s' if wanted > 1 else ''}, "
-            f"got ({', '.join(p.name for p in positional)}); parameters of a run come after a `*`"
-        )
+    undoes = _check_arguments(made, positional)
     item = hints.get(positional[0].name, Any)
+    undone = hints.get(positional[1].name, Any) if undoes else None
     output = hints.get("return", Any)
     if made.list_size is not None:
         item, output = _element(item, what, "its argument"), _element_of_output(output)
+        undone = _element(undone, what, "the outputs") if undoes else None
     fields: dict[str, Any] = {
         p.name: (hints.get(p.name, Any), ... if p.default is p.empty else p.default)
         for p in parameters
@@ -330,7 +348,23 @@ def _read_signature(made: Processor[..., Any]) -> tuple[Any, Any, Any]:
     model = create_model(
         f"{made.name} parameters", __config__=ConfigDict(arbitrary_types_allowed=False), **fields
     )
-    return item, output, model
+    return item, undone, output, model
+
+
+def _check_arguments(made: Processor[..., Any], positional: list[inspect.Parameter]) -> bool:
+    """Tell whether a processor takes the output of an item, after the item itself."""
+    takes = ["the item", *(["what its lifespan yields"] if made.lifespan else [])]
+    needed = [p for p in positional if p.default is p.empty]
+    undoes = made.compensates is not None and len(needed) > len(takes)
+    if undoes:
+        takes.insert(1, "the output that it undoes")
+    if len(positional) < len(takes) or len(needed) > len(takes):
+        raise UsageError(
+            f"processor {made.name!r} must take {', '.join(takes[:-1])}{' and ' if takes[:-1] else ''}{takes[-1]} "
+            f"as its positional argument{'s' if len(takes) > 1 else ''}, "
+            f"got ({', '.join(p.name for p in positional)}); parameters of a run come after a `*`"
+        )
+    return undoes
 
 
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 from pydantic_core import to_json
 
 from fanout import messages
+from fanout.compensators import check_ordinary
 from fanout.errors import RunExists, RunNotFound, UsageError
 from fanout.failurekinds import parse_group
-from fanout.models import Source
 from fanout.options import check
 from fanout.processors import Processor, as_processor
 from fanout.readers.selecting import Again, failed_items
@@ -88,19 +88,14 @@ async def start_rerun(
         NoServer: The server does not answer.
     """
     checked = check(settings)
-    newest = Handle(handle.client, handle.id)
-    output, queue = await _ended(newest)
-    links = await chains.look(open_store(output))
-    if handle.execution not in {None, newest.execution, *(link.record.execution for link in links)}:
-        raise UsageError(
-            f"run {handle.id!r} was started anew since: take the handle of the new one by "
-            f"fanout.get_run(client, {handle.id!r})"
-        )
+    output, queue, links = await look_at_newest(handle, "a rerun")
     record = links[-1].record
     wanted = record.processor if processor is None else processor
     wanted = wanted if isinstance(wanted, str) else as_processor(wanted)
+    if not isinstance(wanted, str) and record.undone is None:
+        check_ordinary(wanted)
     given = None if keys is None else frozenset(map(str, keys))
-    source = _source(links)
+    source = chains.source_of(links)
     await _check_anything(handle.id, Again(selection, source, given, links))
     store_url, nonce = output.rsplit("/", 2)[0], uuid.uuid4().hex
     if given is not None:
@@ -119,6 +114,7 @@ async def start_rerun(
         environment=record.environment or {},
         previous=output,
         rerun=selection,
+        undone=record.undone,
     )
     execution = await begin(
         handle.client,
@@ -133,8 +129,34 @@ async def start_rerun(
     return execution
 
 
-async def _ended(newest: Handle) -> tuple[str, str | None]:
+async def look_at_newest(handle: Handle, what: str) -> tuple[str, str | None, list[Link]]:
+    """Return the output of the newest execution of a run, its task queue where that is known, and the chain to there.
+
+    Args:
+        handle: Of the run.
+        what: What goes on from there, for the error.
+
+    Raises:
+        UsageError: It has not ended, or ended before it had an output; or the handle is of another run of that id.
+        RunNotFound: Neither the server nor the store knows the run.
+    """
+    newest = Handle(handle.client, handle.id)
+    output, queue = await ended(newest, what)
+    links = await chains.look(open_store(output))
+    if handle.execution not in {None, newest.execution, *(link.record.execution for link in links)}:
+        raise UsageError(
+            f"run {handle.id!r} was started anew since: take the handle of the new one by "
+            f"fanout.get_run(client, {handle.id!r})"
+        )
+    return output, queue, links
+
+
+async def ended(newest: Handle, what: str) -> tuple[str, str | None]:
     """Return the last output of a run that has ended, and its task queue where that is known.
+
+    Args:
+        newest: Its newest execution.
+        what: What goes on from there, for the error.
 
     Raises:
         UsageError: It has not ended, or ended before it had an output.
@@ -146,7 +168,7 @@ async def _ended(newest: Handle) -> tuple[str, str | None]:
         return await newest.output(), None
     if info.status.live:
         raise UsageError(
-            f"run {newest.id!r} is still running: a rerun begins once it has ended; "
+            f"run {newest.id!r} is still running: {what} begins once it has ended; "
             f"to end it before its time: fanout drain {newest.id}"
         )
     store = await newest.readable()
@@ -156,15 +178,6 @@ async def _ended(newest: Handle) -> tuple[str, str | None]:
             "seen from here: start it anew"
         )
     return store.url, info.task_queue
-
-
-def _source(links: Sequence[Link]) -> Source:
-    """Return the source of all items of a chain: a run that continues others names the one that holds theirs, too."""
-    own = [link.record.source for link in links if link.selected is None]
-    first, last = own[0], own[-1]
-    limit = None if last.limit is None else last.skip + last.limit - first.skip
-    # Planning reads the outputs, so it is no small thing.
-    return replace(last, skip=first.skip, limit=limit, inline=False)
 
 
 async def _check_anything(run_id: str, again: Again) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,8 @@ from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError
 
 from fanout import wire
+from fanout.compensate import find_undone, start_compensation
+from fanout.compensation import compensation_id
 from fanout.errors import RunFailed
 from fanout.models import RunResult, Status
 from fanout.processors import Processor
@@ -20,6 +22,7 @@ from fanout.runprogress import Looks
 from fanout.runrows import Rows
 from fanout.storage.reading import load_manifest
 from fanout.storage.stores import open_store
+from fanout.storage.views import chain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -101,6 +104,48 @@ class Run(Looks, Rows, Orders):
         )
         return Run(self.client, self.id, execution=execution)
 
+    async def compensate(
+        self,
+        processor: Processor[..., Any] | Callable[..., Any] | str | None = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        task_queue: str | None = None,
+        **settings: Any,
+    ) -> Run:
+        """Undo what succeeded, once the run has ended: by a run of its own, which has the id `<run>.compensation`.
+
+        It runs a processor over the items that have a result in this run, or in one that it continues or reruns. Each
+        is undone once: where there is a compensation already, that is returned. Items are undone in no certain order.
+
+        Args:
+            processor: What undoes an item: it takes the item and, where it says `compensates=`, the output that the
+                item had. Default: the one that the run was started with.
+            params: Of that processor; the run's own parameters hold where it takes them, too.
+            task_queue: Instead of the run's own.
+            **settings: Any field of `fanout.Options`, of the compensation.
+
+        Returns:
+            The compensation.
+
+        Raises:
+            UsageError: The run has not ended, nothing succeeded, or nobody says what undoes it; or an argument does not
+                fit.
+            RunNotFound: Neither the server nor the client's store knows the run.
+            NoServer: The server does not answer.
+        """
+        started = await start_compensation(
+            self, processor, params=params, task_queue=task_queue, settings=settings
+        )
+        return Run(self.client, started.run_id, execution=started.execution)
+
+    async def compensation(self) -> Run | None:
+        """Return the run that undoes what succeeded in this one, as the server knows it; None where there is none."""
+        other = Run(self.client, compensation_id(self.id))
+        undone = await find_undone(other)
+        if undone is None or undone not in [one.url for one in await chain(await self.readable())]:
+            return None
+        return other
+
     async def show(self, console: Console | None = None) -> RunResult:
         """Show a progress bar, in a terminal or a notebook, until the run ends.
 
@@ -150,10 +195,12 @@ class Run(Looks, Rows, Orders):
         return current if self._execution in (None, first) and current != first else None
 
     async def _failure(self, cause: BaseException) -> RunFailed:
+        compensation = (await self.info()).compensation
+        undone = f"; what succeeded is undone: fanout watch {compensation}" if compensation else ""
         if isinstance(cause, ApplicationError):
             result = _result_of(cause)
             status = Status.FAILED if result is None else result.status
-            return RunFailed(f"run {self.id!r} failed: {cause.message}", status=status, result=result)
+            return RunFailed(f"run {self.id!r} failed: {cause.message}{undone}", status=status, result=result)
         status = {CancelledError: Status.CANCELED, TerminatedError: Status.TERMINATED}.get(
             type(cause),
             Status.FAILED,
@@ -161,7 +208,7 @@ class Run(Looks, Rows, Orders):
         manifest = await load_manifest(open_store(await self.output()))
         result = None if manifest is None else manifest.result
         said = f": {cause}" if str(cause) and status is Status.FAILED else ""
-        return RunFailed(f"run {self.id!r} was {status.lower()}{said}", status=status, result=result)
+        return RunFailed(f"run {self.id!r} was {status.lower()}{said}{undone}", status=status, result=result)
 
 
 def _result_of(error: ApplicationError) -> RunResult | None:

@@ -14,6 +14,7 @@ from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from fanout import wire
+from fanout.compensation import Undone
 from fanout.errors import FanoutError, NoServer, UsageError
 from fanout.models import Status
 from fanout.storage.layout import output_url
@@ -49,6 +50,8 @@ class RunInfo:
         current: Execution id of its root workflow now: another one than `execution` once it was reset.
         previous: URL of the output that it continues, or takes items of up again, if any.
         rerun: Of a rerun, what it takes up again, in words.
+        undone: Of a compensation, what it undoes.
+        compensation: Id of the run that compensates it, where it has started that by itself.
     """
 
     id: str
@@ -64,6 +67,8 @@ class RunInfo:
     current: str = ""
     previous: str | None = None
     rerun: str = ""
+    undone: Undone | None = None
+    compensation: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,8 @@ async def read_info(execution: WorkflowExecution) -> RunInfo:
         current=execution.run_id,
         previous=memo.get(wire.PREVIOUS_MEMO),
         rerun=memo.get(wire.RERUN_MEMO, ""),
+        undone=Undone(**undone) if (undone := memo.get(wire.UNDONE_MEMO)) else None,
+        compensation=memo.get(wire.COMPENSATION_MEMO, ""),
     )
 
 

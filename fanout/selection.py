@@ -1,4 +1,4 @@
-"""Which items of a run a rerun takes up again."""
+"""Which items of a run a rerun takes up again, or a compensation undoes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Selection:
-    """Which items of a run are taken up again.
+    """Which items of a run are taken up again, or undone.
 
     Attributes:
         failed: Those that failed, or of them those that all of the following fit.
@@ -15,6 +15,7 @@ class Selection:
         error_type: Of this error type.
         group: Of the kind of failures with this short name.
         keys: With one of the keys in this object of the store: a JSON array.
+        undone: Of a compensation: what succeeded in the run with this id. Empty for a rerun, also for that of one.
     """
 
     failed: bool = True
@@ -22,6 +23,7 @@ class Selection:
     error_type: str | None = None
     group: str | None = None
     keys: str | None = None
+    undone: str = ""
 
     @property
     def words(self) -> str:
@@ -36,4 +38,6 @@ class Selection:
             parts.append(" ".join(["what failed", *filter(None, fits)]))
         if self.not_run:
             parts.append("what was not run")
+        if self.undone:
+            parts.append(f"what succeeded in run {self.undone}")
         return " and ".join(parts)

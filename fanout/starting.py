@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from temporalio.client import Client, WorkflowHandle
@@ -65,8 +65,10 @@ async def _begin(
     memo: dict[str, Any] = {wire.STORE_MEMO: order.store, wire.PROCESSOR_MEMO: order.processor}
     if order.previous is not None:
         memo[wire.PREVIOUS_MEMO] = order.previous
-    if order.rerun is not None:
+    if order.rerun is not None and not order.rerun.undone:
         memo[wire.RERUN_MEMO] = order.rerun.words
+    if order.undone is not None:
+        memo[wire.UNDONE_MEMO] = asdict(order.undone)
     attributes = await searchattributes.registered(client)
     while True:
         try:
@@ -85,7 +87,7 @@ async def _begin(
                 memo=memo,
                 search_attributes=searchattributes.at_start(attributes, order.processor),
                 static_summary=summary,
-                static_details=details.of_start(run_id, order),
+                static_details=details.of_start(run_id, order, client.namespace),
             )
         except RPCError as error:
             if not (attributes and searchattributes.is_unknown(error)):

@@ -13,11 +13,13 @@ from pydantic_core import from_json
 from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
+from fanout.children import undoing
 from fanout.children.book import Book
 from fanout.children.context import isolated
 from fanout.children.loading import Loader
 from fanout.children.window import Window
 from fanout.children.windows import open_window
+from fanout.compensators import check_ordinary
 from fanout.errors import UsageError
 from fanout.models import Failure, ItemResult, Page
 from fanout.options import Options
@@ -79,6 +81,8 @@ async def try_item(processor: Processor[..., Any], record: RunRecord, index: int
     here.executor = here.executor and "thread"
     params = here.load_params(here.check_params(record.params))
     options = Options(**{**record.options, "retries": 0})
+    if record.undone is None:
+        check_ordinary(here)
     book = await _read(here, record, options, index, client.identity)
     bench = Workbench({here.name: here}, Roots([]), threads=1, processes=1)
     async with bench.open():
@@ -112,7 +116,17 @@ async def _read(
         parts=await loader.read(plan),
         inline=page.values is not None,
         worker=worker,
+        undone=await _undone(processor, record, options, index),
     )
+
+
+async def _undone(
+    processor: Processor[..., Any], record: RunRecord, options: Options, index: int
+) -> list[bytes]:
+    """Return the output that the item of a compensation had; nothing for a processor that takes none."""
+    if processor.undoes is None or record.undone is None:
+        return []
+    return await undoing.outputs(record.undone, [index], options.max_batch_bytes)
 
 
 async def _find_page(files: Files, scratch: Store, record: RunRecord, index: int) -> Page:

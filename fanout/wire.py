@@ -13,7 +13,8 @@ PLAN_ACTIVITY = "fanout.plan"
 PUBLISH_ACTIVITY = "fanout.publish"
 FINALIZE_ACTIVITY = "fanout.finalize"
 COUNT_ACTIVITY = "fanout.count"
-ACTIVITIES = (PLAN_ACTIVITY, PUBLISH_ACTIVITY, FINALIZE_ACTIVITY, COUNT_ACTIVITY)
+COMPENSATE_ACTIVITY = "fanout.compensate"
+ACTIVITIES = (PLAN_ACTIVITY, PUBLISH_ACTIVITY, FINALIZE_ACTIVITY, COUNT_ACTIVITY, COMPENSATE_ACTIVITY)
 """All but the batches."""
 
 PROGRESS_QUERY = "progress"
@@ -43,10 +44,14 @@ STORE_MEMO = "fanout.store"
 PROCESSOR_MEMO = "fanout.processor"
 PREVIOUS_MEMO = "fanout.previous"
 RERUN_MEMO = "fanout.rerun"
+UNDONE_MEMO = "fanout.undone"
+"""Of a compensation: id and output of the run that it undoes."""
 
 STATUS_MEMO = "fanout.status"
 ITEMS_MEMO = "fanout.items"
 FAILED_MEMO = "fanout.failed"
+COMPENSATION_MEMO = "fanout.compensation"
+"""Of a run that has started its compensation: the id of that."""
 
 DUE_ATTRIBUTE = "TemporalScheduledStartTime"
 """Temporal's own, of a workflow that a schedule starts: the time that it was scheduled for."""

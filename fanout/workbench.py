@@ -114,7 +114,7 @@ class Workbench:
         """Return the processor's function as one of the item alone; one for processes goes through the gate."""
         if processor.executor == "process":
             return self._items_of(processor).bind(params, gate)
-        function = processor.function
+        function = processor.body
         if processor.lifespan is not None:
             resource = self._resources[processor.name]
             if params:

@@ -28,6 +28,17 @@ class Unserializable(Exception):
     """What the processor returned cannot be written as JSON."""
 
 
+class UnfitOutput(Exception):
+    """The output that an item had does not fit what its compensator takes.
+
+    Args:
+        cause: What does not fit.
+    """
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(account_of_invalid(cause)[1])
+
+
 def account_of(error: BaseException) -> tuple[str, str, str]:
     """Return type, message and the user's part of the traceback."""
     frames = error.__traceback__
@@ -50,6 +61,8 @@ def account_of_invalid(error: Exception) -> tuple[str, str, str]:
     """Return the same of an item that does not fit the processor's annotation, or breaks a validator there."""
     if isinstance(error, ValidationError):
         return "InvalidItem", _describe(error), ""
+    if isinstance(error, UnfitOutput):
+        return "UnfitOutput", f"the output that the item had does not fit: {error}", ""
     kind, message, trace = account_of(error)
     return "InvalidItem", f"{kind}: {message}", trace
 

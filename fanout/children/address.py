@@ -49,7 +49,7 @@ class Address:
         """
         found = self._find()
         if isinstance(found, Processor):
-            return found.function, found.lifespan
+            return found.body, found.lifespan
         if callable(found):
             return found, None
         raise self._unfindable(f"importing {self.module} does not make it")

@@ -148,7 +148,7 @@ class AsyncWindow(SlotWindow):
         counting.set(slot.count)
         current_slot.set(slot)
         book, call, validate, dump = self.book, self._call, self.book.validate, self.book.dump
-        values, outputs, loop, let_in = book.values, book.outputs, self._loop, self._pass
+        values, outputs, loop, let_in = book.given, book.outputs, self._loop, self._pass
         began = turn = last = loop.time()
         seen = noted = mask = 0
         for position in source:
@@ -290,7 +290,7 @@ def take_list(book: Book, source: Iterator[int], size: int) -> tuple[list[int], 
     items: list[Any] = []
     for position in source:
         try:
-            items.append(book.validate(book.values[position]))
+            items.append(book.validate(book.given[position]))
         except Exception as error:
             book.reject(position, error)
             continue

@@ -17,13 +17,14 @@ from temporalio.runtime import Runtime
 
 from fanout import topology
 from fanout.boundary import failing
+from fanout.children import undoing
 from fanout.children.book import HOLD_SECONDS, Book
 from fanout.children.context import isolated
 from fanout.children.execution import Execution, Waiting, output
 from fanout.children.fitness import check_version
 from fanout.children.gate import Gate
 from fanout.children.life import Life, Superseded
-from fanout.children.loading import Loader, Plan
+from fanout.children.loading import Loader, Plan, divide
 from fanout.children.quarantine import QuarantineWindow
 from fanout.children.running import run_window, to_the_end
 from fanout.children.window import Window
@@ -157,9 +158,10 @@ class BatchActivity:
         heartbeat = job.options.heartbeat_timeout
         async with job.life.beating(heartbeat):
             plan = await loader.plan(now, job.batch.pages, most)
-            aside = [*later, *plan.left]
-            async with self._bench.budget.reading(plan.size):
-                book = self._book(job, plan, await loader.read(plan))
+            async with self._bench.budget.reading(plan.size + undoing.size(job.record, job.processor, plan)):
+                plan, undone = await self._undone(job, loader, plan, most)
+                aside = [*later, *plan.left]
+                book = self._book(job, plan, await loader.read(plan), undone)
                 window = self._window(job, book, await _context(job.processor))
                 job.execution.measure = lambda: _effort(window, book, job.life)
                 with self._bench.budget.holding(window, most), self._bench.watchdog.watching(heartbeat):
@@ -177,12 +179,23 @@ class BatchActivity:
         )
         return output(commit, book.samples)
 
+    async def _undone(self, job: _Job, loader: Loader, plan: Plan, most: int) -> tuple[Plan, list[bytes]]:
+        """Return the outputs that a compensation undoes, and the plan for as many of its items as those are of."""
+        if job.processor.undoes is None or job.record.undone is None:
+            return plan, []
+        found = await undoing.outputs(job.record.undone, plan.indexes, most, self._bench.roots.check)
+        fitting, left = divide(plan.items, len(found))
+        if left:
+            again = await loader.plan(fitting, job.batch.pages, most)
+            plan = replace(again, left=[*again.left, *left, *plan.left])
+        return plan, found
+
     def _metrics(self) -> BatchMetrics:
         meter = (activity.client().service_client.config.runtime or Runtime.default()).metric_meter
         queue = activity.info().task_queue.removesuffix(control_queue(""))
         return self._bench.metrics.of(meter, self._name, queue)
 
-    def _book(self, job: _Job, plan: Plan, parts: Sequence[Any]) -> Book:
+    def _book(self, job: _Job, plan: Plan, parts: Sequence[Any], undone: Sequence[bytes]) -> Book:
         book = Book(
             run_id=job.record.run_id,
             processor=job.processor,
@@ -193,6 +206,7 @@ class BatchActivity:
             parts=parts,
             inline=any(stretch.page.values is not None for stretch in plan.stretches),
             worker=activity.client().identity,
+            undone=undone,
         )
         if len(book) != len(book.indexes):
             raise StoreError(

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 from temporalio.exceptions import ApplicationError
 
 from fanout.children.accounts import (
     MAX_MESSAGE,
     MAX_TRACEBACK,
+    UnfitOutput,
     Unserializable,
     WrongOutputs,
     account_of,
@@ -21,6 +23,7 @@ from fanout.children.accounts import (
     encodable,
     preview,
 )
+from fanout.compensators import Undo
 from fanout.counting import Tally
 from fanout.errors import CountError, ItemError
 from fanout.iteminfo import Info
@@ -65,6 +68,8 @@ class Book:
         worker: Identity of this worker.
         inline: Whether the records hold JSON values that travelled with the order.
         indexes: The index of each item in the source; by default as the batch counts them.
+        undone: Of a compensation, the output that each item had, as JSON; empty where the processor takes none.
+        given: What `validate` takes, of each item.
         outputs: The output of each item as JSON; `WRITTEN` once it is in the store, None while there is none.
         failures: The failure row of each item that failed, likewise.
         attempts: How often an item failed, where it did.
@@ -82,6 +87,7 @@ class Book:
     worker: str
     inline: bool = False
     indexes: Sequence[int] = field(default_factory=list)
+    undone: Sequence[bytes] = ()
     values: list[Any] = field(default_factory=list)
     outputs: list[bytes | None] = field(default_factory=list)
     failures: dict[int, bytes] = field(default_factory=dict)
@@ -113,6 +119,10 @@ class Book:
         )
         # An output that does not fit its annotation is written as it is.
         self.dump: Callable[[Any], bytes] = partial(self.processor.outputs.serializer.to_json, warnings=False)
+        self.given: Sequence[Any] = self.values
+        if self.processor.undoes is not None and self.undone:
+            self.given = list(zip(self.values, self.undone, strict=True))
+            self.validate = partial(_validate_undo, self.validate, self.processor.undoes)
         self._settle_unusable()
 
     def __len__(self) -> int:
@@ -293,6 +303,20 @@ class Book:
                 return part.source(position)
             position -= len(part.values)
         raise IndexError(position)
+
+
+def _validate_undo(validate: Callable[[Any], Any], undoes: TypeAdapter[Any], pair: tuple[Any, bytes]) -> Undo:
+    """Return an item with the output that it had.
+
+    Raises:
+        ValidationError: The item does not fit its annotation.
+        UnfitOutput: The output does not.
+    """
+    item = validate(pair[0])
+    try:
+        return Undo(item, undoes.validate_json(pair[1]))
+    except Exception as error:
+        raise UnfitOutput(error) from None
 
 
 def _indexes(items: Sequence[Items]) -> Sequence[int]:

@@ -62,6 +62,7 @@ class Order:
         deadline: Seconds after which no further item is begun.
         activity: What `activity.info()` says, where there is an activity.
         rate: Items that may begin in a second; 0 for any number.
+        undone: Of a compensation, the output that each item had, as JSON.
     """
 
     run_id: str
@@ -77,6 +78,7 @@ class Order:
     deadline: float
     activity: activity.Info | None
     rate: float = 0.0
+    undone: Sequence[bytes] = ()
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,7 @@ def _open_book(order: Order, processor: Processor[..., Any], news: News) -> Book
         options=order.options,
         key=order.key,
         worker=order.worker,
+        undone=order.undone,
     )
 
 
@@ -215,7 +218,7 @@ async def _window(
 def _bound(
     processor: Processor[..., Any], resources: Sequence[Any], params: dict[str, Any]
 ) -> Callable[[Any], Any]:
-    function = processor.function
+    function = processor.body
     return lambda item: function(item, *resources, **params)
 
 

@@ -103,7 +103,7 @@ class Loader:
         there, pages = await self._in_source(items, self._selected)
         plan = await self._plan(there, pages, most)
         indexes = [index for one in plan.items for index in range(one.start, one.start + one.count)]
-        fitting, left = _divide(items, len(indexes))
+        fitting, left = divide(items, len(indexes))
         return Plan(fitting, left, plan.stretches, plan.size, indexes)
 
     async def _plan(self, items: Sequence[Items], pages: Sequence[Page], most: int) -> Plan:
@@ -188,7 +188,7 @@ def _cut(items: Sequence[Items], taken: list[Stretch], end: int, size: int) -> P
     return Plan(low, high, taken, size)
 
 
-def _divide(items: Sequence[Items], count: int) -> tuple[list[Items], list[Items]]:
+def divide(items: Sequence[Items], count: int) -> tuple[list[Items], list[Items]]:
     """Return the first so many of some items, and the others."""
     low: list[Items] = []
     high: list[Items] = []

@@ -179,6 +179,7 @@ class QuarantineWindow(Window):
             deadline=left,
             activity=_activity(),
             rate=self._rate / WAYS if suspects else self._rate,
+            undone=[book.undone[position] for position in positions] if book.undone else (),
         )
 
 

@@ -184,7 +184,7 @@ class ThreadWindow(SlotWindow):
             if position is None:
                 return False
             try:
-                item = book.validate(book.values[position])
+                item = book.validate(book.given[position])
             except Exception as error:
                 book.reject(position, error)
                 return True

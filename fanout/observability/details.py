@@ -145,7 +145,7 @@ def of_source(source: Source) -> str:
     return words if source.limit is None else f"{words}, {source.limit:,} at most"
 
 
-def of_start(run_id: str, order: RunInput) -> str:
+def of_start(run_id: str, order: RunInput, namespace: str = "") -> str:
     """Return what is known of a run when it is started, and how to ask for more."""
     source = order.source
     # Items that travel with the order are not repeated here.
@@ -162,6 +162,11 @@ def of_start(run_id: str, order: RunInput) -> str:
         for name, said in {"parameters": order.params, "options": order.settings}.items()
         if said
     ]
+    if order.undone is not None:
+        undone = order.undone.run_id
+        lines.append(f"compensates what succeeded in run {link(f'`{undone}`', namespace, undone)}")
+    if order.compensate is not None:
+        lines.append(f"compensated, where it fails, by {code(order.compensate.processor)}")
     if order.previous:
         lines.append(f"continues {code(order.previous, 300)}")
     commands = (f"fanout {verb} {run_id}" for verb in ("status", "failures", "events"))

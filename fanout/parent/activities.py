@@ -13,7 +13,10 @@ from temporalio import activity
 from fanout import templates, wire
 from fanout.beside import beside
 from fanout.boundary import failing, planning
+from fanout.compensate import start_automatically
+from fanout.compensators import check_ordinary
 from fanout.messages import (
+    CompensateInput,
     CountInput,
     FinalizeInput,
     PlanInput,
@@ -24,11 +27,13 @@ from fanout.messages import (
 )
 from fanout.models import RunResult, Totals
 from fanout.options import resolve
+from fanout.parent import undoing
 from fanout.processors import find
 from fanout.readers.paging import next_page
 from fanout.readers.selecting import Again, next_selected
 from fanout.selection import Selection
 from fanout.storage import chains, layout, roots, selections, views
+from fanout.storage.chains import Link
 from fanout.storage.markers import claim, load_run
 from fanout.storage.publishing import finalize, publish
 from fanout.storage.reading import committed
@@ -58,12 +63,18 @@ class ParentActivities:
         """
         run = _filled(order)
         processor = find(run.processor, self.bench.processors)
+        if order.step == 0:
+            # Before it can be read together with this one.
+            await self._close(run)
+        undone = await self._undone(run)
+        if undone:
+            run = undoing.filled(run, processor, undone)
+        else:
+            check_ordinary(processor)
         options = resolve(run.settings, processor.settings, run.environment)
         output = layout.output_url(run.store, order.run_id, order.execution)
         store = open_store(self.bench.roots.check(output))
         if order.step == 0:
-            # Before it can be read together with this one.
-            await self._close(run)
             await claim(
                 store,
                 RunRecord(
@@ -79,15 +90,18 @@ class ParentActivities:
                     rerun=run.rerun,
                     settings=run.settings,
                     environment=run.environment,
+                    undone=await undoing.measured(run.undone, undone),
+                    compensator=None if run.compensate is None else run.compensate.processor,
                 ),
             )
+            await undoing.note(run, output)
         async with _beating():
             if run.rerun is None:
                 scan = await next_page(
                     run.source, self.bench.files, store, step=order.step, cursor=order.cursor, seen=order.seen
                 )
             else:
-                again = await self._again(run, run.rerun)
+                again = await self._again(run, run.rerun, undone)
                 scan = await next_selected(
                     again, self.bench.files, store, cursor=order.cursor, selected=order.seen
                 )
@@ -100,18 +114,25 @@ class ParentActivities:
         )
 
     async def _close(self, run: RunInput) -> None:
-        """Fix what counts of the output that a rerun begins from."""
+        """Fix what counts of the outputs that a rerun begins from, or that a compensation undoes."""
         if run.rerun is not None and run.previous is not None:
             await views.close(open_store(self.bench.roots.check(run.previous)))
+        if run.undone is not None:
+            await views.close(open_store(self.bench.roots.check(run.undone.output)))
 
-    async def _again(self, run: RunInput, selection: Selection) -> Again:
+    async def _undone(self, run: RunInput) -> list[Link]:
+        """Return the outputs that a compensation undoes; nothing for other runs."""
         check = self.bench.roots.check
-        links = await chains.look(open_store(check(run.previous or "")), check)
+        return [] if run.undone is None else await chains.look(open_store(check(run.undone.output)), check)
+
+    async def _again(self, run: RunInput, selection: Selection, undone: list[Link]) -> Again:
+        check = self.bench.roots.check
+        links = await chains.look(open_store(check(run.previous)), check) if run.previous else []
         keys = None
         if selection.keys is not None:
             check(roots.join(run.store, selection.keys))
             keys = frozenset(from_json(await open_store(run.store).read(selection.keys)))
-        return Again(selection, run.source, keys, links)
+        return Again(selection, run.source, keys, links, undone)
 
     @activity.defn(name=wire.PUBLISH_ACTIVITY)
     @failing
@@ -147,6 +168,21 @@ class ParentActivities:
         async with _beating():
             await load_run(store, order.nonce)
             return await committed(store)
+
+    @activity.defn(name=wire.COMPENSATE_ACTIVITY)
+    @failing
+    async def compensate(self, order: CompensateInput) -> str:
+        """Start the compensation of a run that fails; return its id, empty where nothing is to be undone.
+
+        Raises:
+            ApplicationError: It cannot be started; not retried.
+        """
+        store = open_store(self.bench.roots.check(order.output))
+        await load_run(store, order.nonce)
+        queue = activity.info().task_queue.removesuffix(wire.control_queue(""))
+        async with _beating():
+            started = await start_automatically(activity.client(), order, queue)
+        return "" if started is None else started.run_id
 
     @activity.defn(name=wire.FINALIZE_ACTIVITY)
     @failing

@@ -15,10 +15,12 @@ with workflow.unsafe.imports_passed_through():
 
     from fanout import orders, quick, searchattributes, tolerance, topology, wire
     from fanout.children.partition import Partition
+    from fanout.compensation import COMPENSATED
     from fanout.errors import FanoutError
     from fanout.messages import (
         BranchInput,
         BranchOutput,
+        CompensateInput,
         CountInput,
         FinalizeInput,
         Interim,
@@ -36,6 +38,7 @@ with workflow.unsafe.imports_passed_through():
     from fanout.options import Options
     from fanout.parent import judge
     from fanout.parent.branch import Branch, as_failure
+    from fanout.parent.compensating import start_compensation
     from fanout.parent.tiler import Span, Tiler
     from fanout.rates import per_second
 
@@ -67,6 +70,7 @@ class RunWorkflow:
         self._judge: judge.Judge | None = None
         self._tolerated: str | None = None
         self._sample: int | None = None
+        self._compensation = ""
 
     @workflow.run
     async def run(self, order: RunInput) -> RunResult:
@@ -84,14 +88,17 @@ class RunWorkflow:
             result = stands if stands is not None else result
         except (ActivityError, ApplicationError, asyncio.CancelledError) as error:
             if is_cancelled_exception(error):
+                await self._compensate(Status.CANCELED)
                 self._mark(Status.CANCELED)
                 raise
             failure = as_failure(error)
             result = replace(self._result(self._so_far(), began), status=Status.FAILED)
             message = str(getattr(failure, "message", failure))
+            await self._compensate(Status.FAILED)
             self._show_end(f"**{Status.FAILED}**: {details.code(message, 1_000)}")
             self._mark(Status.FAILED, result.failed)
             raise ApplicationError(message, result, type=wire.RUN_FAILED, non_retryable=True) from None
+        await self._compensate(result.status)
         # A list of runs says how they ended without asking each for its result.
         workflow.upsert_memo(
             {
@@ -329,6 +336,7 @@ class RunWorkflow:
             workflow.upsert_search_attributes(updates)
 
     def _show_end(self, words: str) -> None:
+        words = f"{words}{self._compensation}"
         if self._below is None:
             workflow.set_current_details(words)
         else:
@@ -379,6 +387,14 @@ class RunWorkflow:
             reason=reason,
             rerun="" if self._order.rerun is None else self._order.rerun.words,
         )
+
+    async def _compensate(self, status: Status) -> None:
+        """Start what undoes the run, where it was started so and has failed."""
+        if self._order.compensate is not None and self._output and status in COMPENSATED:
+            order = CompensateInput(
+                self._output, self._order.nonce, self._order.compensate, self._order.environment
+            )
+            self._compensation = await quick.to_the_end(start_compensation(order))
 
     async def _finalize(self, result: RunResult) -> RunResult:
         return await quick.execute(

@@ -1,4 +1,4 @@
-"""Planning a rerun: which items of the source are taken up again, by what came of them before."""
+"""Planning a rerun or a compensation: which items of the source it has, by what came of them before."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from pydantic_core import from_json
 
@@ -42,13 +42,15 @@ class Again:
         selection: What is taken up again.
         source: Where the items come from.
         keys: The keys that failed items must have; None where any will do.
-        links: The outputs so far, the oldest first.
+        links: The outputs so far, the oldest first; none of a first compensation.
+        undone: Of a compensation, the outputs that it undoes, the oldest first.
     """
 
     selection: Selection
     source: Source
     keys: Collection[str] | None
     links: Sequence[Link]
+    undone: Sequence[Link] = ()
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class _Place:
         seen: Items that the pages so far hold, skipped ones too.
         succeeded: Items that have a result.
         failed: Failures in all outputs.
+        undone: Of a compensation, items that it is to undo.
     """
 
     step: int = 0
@@ -68,6 +71,7 @@ class _Place:
     seen: int = 0
     succeeded: int = 0
     failed: int = 0
+    undone: int = 0
 
 
 async def next_selected(
@@ -103,15 +107,16 @@ async def next_selected(
         scan = await next_page(
             again.source, files, store, step=place.step, cursor=place.cursor, seen=place.seen
         )
-        for link in _planned_alike(again.links):
+        for link in _planned_alike(again.undone or again.links):
             await reader.check_same(store, link.store, scan.page)
         page = await _write(again, store, scan.page, selected)
-        place = _Place(place.step + 1, scan.cursor, scan.page.end, place.succeeded, place.failed)
+        place = replace(place, step=place.step + 1, cursor=scan.cursor, seen=scan.page.end)
         if scan.cursor is None:
             await selections.write_all(store, ChosenAll(page.end, scan.page.end))
             return Scan(page, None, page.end)
         if page.count or time.monotonic() > until:
-            return Scan(page, asdict(place), max(page.end, _estimate(again.selection, place, scan.total)))
+            items = place.undone if again.undone else scan.total
+            return Scan(page, asdict(place), max(page.end, _estimate(again.selection, place, items)))
 
 
 async def failed_items(again: Again, low: int = 0) -> AsyncGenerator[list[int]]:
@@ -126,10 +131,21 @@ async def failed_items(again: Again, low: int = 0) -> AsyncGenerator[list[int]]:
     async with contextlib.aclosing(of_chain(again.links, "failures", low=low)) as found:
         async for lines in found:
             if plain:
-                yield [index_of(line, "a failure") for line in lines]
+                yield _indexes(lines)
             else:
                 rows = map(from_json, lines)
                 yield [row["index"] for row in rows if _fits(row, again)]
+
+
+async def _failed(links: Sequence[Link], low: int) -> AsyncGenerator[list[Range]]:
+    """Yield the items that failed, by their newest outcome, as ranges in order, many at a time."""
+    async with contextlib.aclosing(of_chain(links, "failures", low=low)) as found:
+        async for lines in found:
+            yield [(index, 1) for index in _indexes(lines)]
+
+
+def _indexes(lines: Sequence[bytes]) -> list[int]:
+    return [index_of(line, "a failure") for line in lines]
 
 
 def _fits(row: dict[str, Json], again: Again) -> bool:
@@ -142,8 +158,8 @@ def _fits(row: dict[str, Json], again: Again) -> bool:
 
 
 async def _begin(again: Again) -> _Place:
-    totals = await chains.totals(again.links)
-    return _Place(succeeded=totals.succeeded, failed=totals.failed)
+    totals, undone = await chains.totals(again.links), await chains.totals(again.undone)
+    return _Place(succeeded=totals.succeeded, failed=totals.failed, undone=undone.succeeded)
 
 
 def _planned_alike(links: Sequence[Link]) -> list[Link]:
@@ -154,9 +170,9 @@ def _planned_alike(links: Sequence[Link]) -> list[Link]:
 
 def _estimate(selection: Selection, place: _Place, items: int) -> int:
     left = items - place.succeeded
-    if not selection.not_run:
+    if not (selection.not_run or selection.undone):
         return min(left, place.failed)
-    return left if selection.failed else left - place.failed
+    return left if selection.failed else max(left - place.failed, 0)
 
 
 async def _write(again: Again, store: Store, page: Page, position: int) -> Page:
@@ -191,18 +207,27 @@ async def _select(again: Again, page: Page) -> AsyncGenerator[list[Range]]:
             return Cursor(await stack.enter_async_context(contextlib.aclosing(ranges)))
 
         failed = [await cursor(_as_ranges(again, page.start))] if selection.failed else []
-        links = again.links if selection.not_run else []
-        settled = [await cursor(chains.settled(link, page.start)) for link in links]
+        further = selection.not_run or bool(selection.undone)
+        settled = [await cursor(chains.settled(link, page.start)) for link in again.links if further]
+        done = [await cursor(chains.settled(link, page.start)) for link in again.undone if further]
+        lost = [await cursor(_failed(again.undone, page.start))] if done else []
         for low in range(page.start, page.end, WINDOW):
             high = min(low + WINDOW, page.end)
-            runs = [run for one in failed for run in tiling.clip(await one.upto(high), low, high)]
-            if selection.not_run:
-                done = [part for one in settled for part in await one.upto(high)]
-                runs += tiling.subtract(low, high - low, tiling.union(tiling.clip(done, low, high)))
+            runs = await _upto(failed, low, high)
+            if further:
+                there = [(low, high - low)]
+                if done:
+                    # Of a compensation, only what has a result.
+                    there = tiling.outside(await _upto(done, low, high), await _upto(lost, low, high))
+                runs += tiling.outside(there, await _upto(settled, low, high))
             if runs:
                 yield tiling.joined(runs)
             # Of a trillion items that all are done, nothing else lets heartbeats pass.
             await asyncio.sleep(0)
+
+
+async def _upto(cursors: Sequence[Cursor], low: int, high: int) -> list[Range]:
+    return tiling.union(tiling.clip([part for one in cursors for part in await one.upto(high)], low, high))
 
 
 async def _as_ranges(again: Again, low: int) -> AsyncGenerator[list[Range]]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fanout.errors import StoreError
-from fanout.models import Totals
+from fanout.models import Source, Totals
 from fanout.storage import commits, markers, roll_ups, selections, tiling, views
 from fanout.storage.publishing import load_manifest
 from fanout.storage.records import RunRecord
@@ -65,6 +65,16 @@ async def look_at(store: Store) -> Link:
     return Link(store, record, await views.look(store), await selections.of(store))
 
 
+def source_of(links: Sequence[Link]) -> Source:
+    """Return the source of all items of a chain: a run that continues others names the one that holds theirs, too."""
+    # The items of a compensation are those of another chain.
+    own = [link.record.source for link in links if link.selected is None] or [links[0].record.source]
+    first, last = own[0], own[-1]
+    limit = None if last.limit is None else last.skip + last.limit - first.skip
+    # Planning reads the outputs, so it is no small thing.
+    return replace(last, skip=first.skip, limit=limit, inline=False)
+
+
 async def settled(link: Link, low: int = 0) -> AsyncGenerator[list[Range]]:
     """Yield the items that have an outcome in an output, as ranges of indexes in order, many at a time.
 
@@ -108,7 +118,9 @@ async def complete_to(store: Store) -> int | None:
     for number, output in enumerate(await views.chain(store)):
         record, manifest = await markers.load_run(output, None), await load_manifest(output)
         ended = manifest is not None and not manifest.result.not_run
-        if record.rerun is None:
+        if record.rerun is not None and record.rerun.undone:
+            whole = ended
+        elif record.rerun is None:
             whole = ended and (whole or not number)
             if ended and manifest is not None:
                 end = record.source.skip + manifest.result.items

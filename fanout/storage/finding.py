@@ -63,6 +63,20 @@ async def _find_row(store: Store, index: int) -> tuple[Kind, dict[str, Any]] | N
 async def _search(store: Store, source: DataObject, index: int) -> bytes | None:
     """Return the line of an item in an object whose lines are in index order."""
     name = f"{store.url}/{source.path}"
+    low, high = await near(store, source, index)
+    for line in (await store.read_range(source.path, low, high)).split(b"\n"):
+        if line and index_of(line, name) == index:
+            return line
+    return None
+
+
+async def near(store: Store, source: DataObject, index: int) -> tuple[int, int]:
+    """Return where the line of an item is, if there is one, in an object whose lines are in index order.
+
+    Returns:
+        The beginning of a line, and an end: a few blocks at most, unless a line is large.
+    """
+    name = f"{store.url}/{source.path}"
     low, high = 0, source.size
     while high - low > _READ_BYTES:
         middle = (low + high) // 2
@@ -76,7 +90,4 @@ async def _search(store: Store, source: DataObject, index: int) -> bytes | None:
             low = at
         else:
             high = at
-    for line in (await store.read_range(source.path, low, high)).split(b"\n"):
-        if line and index_of(line, name) == index:
-            return line
-    return None
+    return low, high

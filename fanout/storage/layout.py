@@ -22,6 +22,7 @@ INDEX = "_index"
 SELECTION = "_selection"
 CLOSED = "_closed.json"
 SELECTED = "_selected.json"
+COMPENSATED = "_compensated.json"
 STAGED = "_items"
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~@+=:-]{0,199}")

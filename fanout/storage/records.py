@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from fanout import durations
+from fanout.compensation import Undone
 from fanout.models import Json, Page, RestRef, RunResult, Source, Totals
 from fanout.selection import Selection
 
@@ -26,9 +27,11 @@ class RunRecord:
         params: The run's parameters.
         options: The effective options, every field said.
         previous: URL of the output that this run continues, or takes items of up again, if any.
-        rerun: Which items it takes up again; None where it runs items of its own.
+        rerun: Which items it takes up again, or undoes; None where it runs items of its own.
         settings: Options as the caller said them; None where an older version wrote the marker.
         environment: Options that the caller's environment said; likewise.
+        undone: What it undoes, where it is a compensation.
+        compensator: Registered name of the processor that undoes it, where the caller said one.
     """
 
     nonce: str
@@ -43,6 +46,23 @@ class RunRecord:
     rerun: Selection | None = None
     settings: dict[str, Json] | None = None
     environment: dict[str, Json] | None = None
+    undone: Undone | None = None
+    compensator: str | None = None
+
+
+@dataclass(frozen=True)
+class Compensated:
+    """Who undoes what succeeded in a run: in the run's output, created only if absent.
+
+    Attributes:
+        nonce: Of the compensation.
+        run_id: Its id.
+        output: URL of its output.
+    """
+
+    nonce: str
+    run_id: str
+    output: str
 
 
 @dataclass(frozen=True)

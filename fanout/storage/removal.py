@@ -120,20 +120,25 @@ async def remove(output: Stored) -> Extent:
 
 
 def needed(kept: list[Stored], known: dict[str, Stored]) -> set[str]:
-    """Return the URLs of the outputs that others continue, and are read together with.
+    """Return the URLs of the outputs that others go on from: they continue them, or compensate what is in them.
 
     Args:
         kept: Outputs that stay.
         known: All outputs, by URL.
     """
     found: set[str] = set()
-    waiting = [output.record.previous for output in kept]
+    waiting = [url for output in kept for url in _goes_on_from(output)]
     while waiting:
         url = waiting.pop()
-        if url is not None and url not in found:
+        if url not in found:
             found.add(url)
-            waiting.append(known[url].record.previous if url in known else None)
+            waiting += _goes_on_from(known[url]) if url in known else []
     return found
+
+
+def _goes_on_from(output: Stored) -> list[str]:
+    undone = None if output.record.undone is None else output.record.undone.output
+    return [url for url in (output.record.previous, undone) if url is not None]
 
 
 async def _delete(url: str, paths: list[str]) -> None:

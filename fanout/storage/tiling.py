@@ -77,6 +77,12 @@ def without(parts: Iterable[Range], holes: Iterable[Range], what: str = "the set
     return rest
 
 
+def outside(parts: Iterable[Range], others: Iterable[Range]) -> list[Range]:
+    """Return what of some ranges lies outside of others, which may lie anywhere, in order."""
+    holes = union(others)
+    return without(union([*parts, *holes]), holes)
+
+
 def joined(parts: Iterable[Range]) -> list[Range]:
     """Return disjoint ranges in order, those that touch as one."""
     found: list[Range] = []

@@ -175,3 +175,18 @@ async def in_activity(number: int, *, how: dict[str, str]) -> str:
 async def pid(number: int, *, how: dict[str, str], folder: str) -> None:
     Path(folder, "pid").write_text(str(os.getpid()))
     await asyncio.sleep(600)
+
+
+@fanout.processor(name="cell-undo", compensates="cell-async")
+async def undo(number: int, output: int, *, how: dict[str, str]) -> int:
+    await asyncio.sleep(0.01)
+    act(number, how)
+    return output * number
+
+
+@fanout.processor(name="cell-undo-list", compensates="cell-list", list_size=5)
+def undo_list(numbers: list[int], outputs: list[int], *, how: dict[str, str]) -> list[int]:
+    time.sleep(0.01)
+    for number in numbers:
+        act(number, how)
+    return [output * number for number, output in zip(numbers, outputs, strict=True)]

@@ -69,3 +69,8 @@ def dies(number: int) -> int:
     if number == 2:
         os._exit(9)
     return number
+
+
+@fanout.processor(executor="process", compensates="charge")
+def refund_in_process(number: int, made: dict[str, int | str]) -> str:
+    return f"{number} {made['id']} {fanout.info().index}"

@@ -38,6 +38,20 @@ async def timed(number: int, *, seconds: float) -> int:
 
 
 @fanout.processor
+async def doubled(number: int, *, seconds: float = 0.0) -> int:
+    began = time.monotonic_ns()
+    await asyncio.sleep(seconds)
+    write(began, number)
+    return 2 * number
+
+
+@fanout.processor(compensates=doubled)
+async def halved(number: int, output: int, *, seconds: float = 0.0) -> int:
+    assert output == 2 * number
+    return await doubled(output // 2, seconds=seconds) // 2
+
+
+@fanout.processor
 async def counted(number: int, *, seconds: float) -> int:
     began = time.monotonic_ns()
     fanout.count("items")
@@ -79,7 +93,7 @@ async def weigh(item: str) -> int:
 
 async def work(address: str, queue: str, folder: str) -> None:
     plugin = fanout.Plugin(
-        [timed, counted, timed_thread, timed_list, fat, weigh, poisoned],
+        [timed, counted, doubled, halved, timed_thread, timed_list, fat, weigh, poisoned],
         store=Path(folder) / "out",
         allowed_roots=[folder],
         max_inflight_bytes=int(os.environ.get("FANOUT_TEST_INFLIGHT", INFLIGHT_BYTES)),

@@ -50,6 +50,7 @@ class Case:
         deadline: float = 60.0,
         key: str | None = None,
         options: dict[str, Any] | None = None,
+        undone: Sequence[bytes] = (),
         **params: Any,
     ) -> None:
         settings = {"retry_initial": 0.01, "heartbeat_timeout": 30.0, **(options or {})}
@@ -61,6 +62,7 @@ class Case:
             items=[Items(1000, items)],
             parts=[Numbered(range(items), 0)],
             worker="me",
+            undone=undone,
         )
         given = {"how": {str(number): what for number, what in how.items()}, **params}
         self.window = QuarantineWindow(self.book, given, limit=limit, deadline=deadline)
@@ -262,3 +264,14 @@ async def test_a_cell_ends_with_the_process_that_started_it(tmp_path: Path) -> N
         parent.send_signal(signal.SIGKILL)
         parent.wait()
         await eventually(lambda: not is_alive(cell))
+
+
+@pytest.mark.parametrize("processor", [cells.undo, cells.undo_list], ids=lambda made: made.name)
+async def test_a_compensation_keeps_the_outputs_that_its_items_had(
+    processor: fanout.Processor[..., Any],
+) -> None:
+    case = Case(processor, 40, {7: "exit"}, limit=20, undone=[b"%d" % (n + 1) for n in range(40)])
+    await case.run()
+    assert list(case.failures()) == [7]
+    assert case.failures()[7]["input"] == 7
+    assert case.book.outputs == [None if n == 7 else b"%d" % (n * (n + 1)) for n in range(40)]

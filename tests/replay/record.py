@@ -47,6 +47,12 @@ async def recorded(number: int, *, hold: int = -1, slow: bool = False) -> int:
 held: list[int] = []
 
 
+@fanout.processor(compensates=recorded)
+async def unrecorded(number: int, output: int) -> int:
+    """Undo what `recorded` did."""
+    return output - number
+
+
 async def flat(client: Client, folder: Path) -> str:
     """Run a small set: no child workflow, local activities."""
     return await ended(client, "flat", fanout.Range(20))
@@ -163,6 +169,36 @@ async def exceeded(client: Client, folder: Path) -> str:
     return await stopped(run)
 
 
+async def compensated(client: Client, folder: Path) -> str:
+    """Stop a tree for its failures: it starts its compensation by itself."""
+    run = await fanout.start(
+        client, recorded, fanout.Range(200), id="compensated", task_queue=QUEUE, params={"slow": True},
+        partition_size=40, batch_size=10, batch_concurrency=10, max_concurrency=20,
+        tolerated_failures="5%", tolerance_sample=10, compensate=unrecorded,
+    )  # fmt: skip
+    return await stopped(run)
+
+
+async def canceled_compensated(client: Client, folder: Path) -> str:
+    """Cancel a run that starts its compensation by itself."""
+    held.clear()
+    run = await fanout.start(
+        client, recorded, fanout.Range(60), id="canceled_compensated", task_queue=QUEUE, params={"hold": 12},
+        partition_size=20, batch_size=5, max_concurrency=10, compensate=unrecorded,
+    )  # fmt: skip
+    await eventually(lambda: list((folder / "out" / "canceled_compensated").glob("*/_commits/*/*.json")))
+    await run.cancel()
+    return await stopped(run)
+
+
+async def compensation(client: Client, folder: Path) -> str:
+    """Undo what succeeded."""
+    await ended(client, "undone", fanout.Range(120))
+    run = await fanout.get_run(client, "undone").compensate(unrecorded, partition_size=30, batch_size=10)
+    await run.result()
+    return run.id
+
+
 async def enough(client: Client, folder: Path) -> str:
     """Stop a tree of groups for a counter."""
     run = await fanout.start(
@@ -247,6 +283,9 @@ KINDS = (
     empty,
     canceled,
     canceled_alone,
+    canceled_compensated,
+    compensated,
+    compensation,
     ordered,
     ordered_alone,
     exceeded,
@@ -263,7 +302,7 @@ async def record(name: str) -> None:
     HISTORIES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        plugin = fanout.Plugin([recorded], store=folder / "out", allowed_roots=[folder])
+        plugin = fanout.Plugin([recorded, unrecorded], store=folder / "out", allowed_roots=[folder])
         async with await start_dev_server(ui=False) as server:
             client = await Client.connect(server.address, plugins=[plugin])
             stop = asyncio.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fanout.compensation import Undone
 from fanout.errors import ObjectMissing, StoreError
 from fanout.storage import codec, markers, removal
 from fanout.storage.layout import MANIFEST, RUN, staged_path
@@ -14,10 +15,10 @@ from fanout.storage.stores import Store, open_store
 from tests.unit.storage.outputs import record, run_result
 
 
-async def output(store: Store, run_id: str, execution: str, *, previous: str | None = None) -> Store:
+async def output(store: Store, run_id: str, execution: str, **known: object) -> Store:
     """Make a small output, with staged items."""
     made = open_store(f"{store.url}/{run_id}/{execution}")
-    run = record(nonce=execution, run_id=run_id, execution=execution, previous=previous)
+    run = record(nonce=execution, run_id=run_id, execution=execution, **known)
     await markers.claim(made, run)
     await made.create("results/part-000000-00000.jsonl", b"12345")
     await made.create(MANIFEST, codec.encode(Manifest(run, run_result(1, 1, 0), [], "2026-01-01", "1")))
@@ -106,3 +107,6 @@ async def test_what_a_kept_output_continues_is_needed(memory: Store) -> None:
     known = {one.url: one for one in await removal.find_all(memory.url)}
     assert removal.needed([known[third.url]], known) == {first.url, second.url}
     assert removal.needed([known[first.url]], known) == set()
+    undoing = await output(memory, "urls.compensation", "e4", undone=Undone("urls", second.url))
+    known = {one.url: one for one in await removal.find_all(memory.url)}
+    assert removal.needed([known[undoing.url]], known) == {first.url, second.url}

@@ -136,3 +136,9 @@ def test_ranges_from_a_foreign_hand_are_checked() -> None:
     for bad in ([1], [1, 2, 3], [-1, 2], [1, -2]):
         with pytest.raises(StoreError, match="not a range"):
             tiling.ranges([bad])
+
+
+@given(st.sets(SMALL), st.sets(SMALL))
+def test_what_lies_outside_of_others_is_found_wherever_they_lie(parts: set[int], others: set[int]) -> None:
+    rest = tiling.outside([(index, 1) for index in parts], [(index, 1) for index in others])
+    assert [index for first, count in rest for index in range(first, first + count)] == sorted(parts - others)
