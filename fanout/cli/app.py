@@ -34,6 +34,7 @@ _RUN, _LOOK, _ORDER, _SERVE = "Run", "Look", "Order", "Serve"
 COMMANDS = {
     "run": Entry("run", "Run a processor over the items of a source, and watch it.", _RUN),
     "rerun": Entry("rerun", "Run again what failed, and what was not run.", _RUN),
+    "compensate": Entry("compensate", "Undo what succeeded in a run, once each.", _RUN),
     "plan": Entry("plan", "Say what a run will be, without starting anything.", _RUN),
     "schedule": Entry("schedule", "Start runs again and again: create, list, pause, backfill …", _RUN, "app"),
     "list": Entry("inspect", "List runs.", _LOOK, "list_"),

@@ -9,19 +9,21 @@ from fanout.cli import exits, say
 from fanout.cli.outcome import style_of
 
 if TYPE_CHECKING:
-    from fanout.storage.records import RunRecord
+    from fanout.storage.records import Compensated, RunRecord
 
 NOTE = "Temporal has forgotten this run (retention); this is from its output"
 
 
 async def describe_forgotten(run: str, output: str, *, as_json: bool) -> int:
     """Print what a run did, by its manifest; by its commits where it was ended without one."""
+    from fanout.storage import compensated
     from fanout.storage.markers import load_run
     from fanout.storage.reading import committed, load_manifest
     from fanout.storage.stores import open_store
 
     store = open_store(output)
     record, manifest = await load_run(store, None), await load_manifest(store)
+    by = await compensated.of(store)
     ended = None if manifest is None else manifest.written
     numbers: dict[str, Any]
     if manifest is not None:
@@ -50,11 +52,18 @@ async def describe_forgotten(run: str, output: str, *, as_json: bool) -> int:
             }
         )
         return exits.SUCCEEDED
-    _print(run, record, output, numbers, ended)
+    _print(run, record, output, numbers, ended, by)
     return exits.SUCCEEDED
 
 
-def _print(run: str, record: RunRecord, output: str, numbers: dict[str, Any], ended: str | None) -> None:
+def _print(
+    run: str,
+    record: RunRecord,
+    output: str,
+    numbers: dict[str, Any],
+    ended: str | None,
+    by: Compensated | None,
+) -> None:
     from rich.text import Text
 
     from fanout.observability.drawing import amount, clock
@@ -69,7 +78,11 @@ def _print(run: str, record: RunRecord, output: str, numbers: dict[str, Any], en
         ),
         ("processor", record.processor),
     ]
-    if record.rerun is not None:
+    if record.undone is not None:
+        rows.append(("compensates", record.undone.run_id))
+    if by is not None:
+        rows.append(("compensation", by.run_id))
+    if record.rerun is not None and not record.rerun.undone:
         rows.append(("rerun of", record.rerun.words))
     if "items" in numbers:
         rows.append(("items", f"{numbers['items']:,}"))

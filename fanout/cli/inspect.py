@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,7 @@ from fanout.cli.flags import command
 from fanout.cli.forgotten import describe_forgotten
 from fanout.cli.outcome import settle, style_of
 from fanout.cli.sources import parse_duration
-from fanout.errors import NoServer, NoWorker, RunNotFound, UsageError
+from fanout.errors import FanoutError, NoServer, NoWorker, RunNotFound, UsageError
 from fanout.models import Progress, RunResult, Status
 from fanout.observability.bar import advice, no_worker, show
 from fanout.observability.drawing import amount, clock, one_line, per_second
@@ -68,7 +69,7 @@ async def list_(
             [
                 Text(info.id, style="bold"),
                 Text(info.status, style=style_of(info.status)),
-                f"{info.processor}, again" if info.rerun else info.processor,
+                _processor(info),
                 info.task_queue,
                 say.when(info.started),
                 clock(_age(info)),
@@ -78,6 +79,12 @@ async def list_(
         right=["TOOK"],
     )
     return exits.SUCCEEDED
+
+
+def _processor(info: RunInfo) -> str:
+    if info.undone is not None:
+        return f"{info.processor}, undoing"
+    return f"{info.processor}, again" if info.rerun else info.processor
 
 
 @command
@@ -107,8 +114,11 @@ async def status(
             info = await handle.info()
         except RunNotFound:
             return await describe_forgotten(run, await handle.output(), as_json=as_json)
-        pollers, trouble, progress = await asyncio.gather(
-            handle.pollers(), _nothing() if info.closed else handle.trouble(), _progress(handle)
+        pollers, trouble, progress, compensation = await asyncio.gather(
+            handle.pollers(),
+            _nothing() if info.closed else handle.trouble(),
+            _progress(handle),
+            _compensation(handle) if info.closed else _nothing(),
         )
         shown, unknown = progress
         answering = shown is not None and not shown.stale
@@ -121,17 +131,26 @@ async def status(
                 "pollers": pollers,
                 "trouble": trouble,
                 "web": handle.web_url,
+                "compensation": None if compensation is None else asdict(compensation),
                 **({} if listed is None else {"partitions": [asdict(one) for one in listed.found]}),
             }
         )
         return exits.SUCCEEDED
-    _describe(handle, info, shown, pollers, trouble)
+    _describe(handle, info, shown, pollers, trouble, compensation)
     if listed is not None:
         listing.show(listed, 0 if shown is None else shown.ended)
     for text in (unknown, *_remarks(info, shown)):
         if text:
             say.note(text, style="yellow")
     return exits.SUCCEEDED
+
+
+async def _compensation(handle: Run) -> RunInfo | None:
+    # What is not to be seen from here is nothing to fail for.
+    with contextlib.suppress(FanoutError):
+        found = await handle.compensation()
+        return None if found is None else await found.info()
+    return None
 
 
 async def _nothing() -> None:
@@ -248,7 +267,12 @@ async def _advise(handle: Run, info: RunInfo) -> None:
 
 
 def _describe(
-    handle: Run, info: RunInfo, progress: Progress | None, pollers: int, trouble: str | None
+    handle: Run,
+    info: RunInfo,
+    progress: Progress | None,
+    pollers: int,
+    trouble: str | None,
+    compensation: RunInfo | None,
 ) -> None:
     from rich.text import Text
 
@@ -257,7 +281,9 @@ def _describe(
     rows: list[tuple[str, object]] = [
         ("run", info.id),
         ("status", Text(info.status, style=style_of(info.status))),
+        *([("compensates", info.undone.run_id)] if info.undone else []),
         *([("rerun of", info.rerun)] if info.rerun else []),
+        *([("compensation", f"{compensation.id}, {compensation.status}")] if compensation else []),
         ("processor", info.processor),
         ("queue", f"{info.task_queue} ({counted(pollers, 'worker')} polled it within a minute)"),
         ("started", f"{say.when(info.started)}, {clock(_age(info))} {'long' if info.closed else 'ago'}"),

@@ -55,6 +55,13 @@ async def run(
             help="End the run early when a counter is above a value: 'usd > 200'.", metavar="CONDITION"
         ),
     ] = None,
+    compensate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The processor that undoes what succeeded, if the run fails or is canceled: its name, or MODULE:NAME.",
+        ),
+    ] = None,
     processes: Processes = None,
     detach: Annotated[bool, typer.Option("--detach", help="Start the run, print its id, and leave.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
@@ -70,8 +77,11 @@ async def run(
     kind = reading.kind(source)
     sources.check_file(source, kind)
     params = sources.parse_params(param or ())
+    undo = None if compensate is None else targets.load_processor(compensate)
     enough = None if stop_when is None else parse_condition(stop_when)
     module = processor.rpartition(":")[0]
+    undoing = (compensate or "").rpartition(":")[0]
+    modules = list(dict.fromkeys(name for name in (module, undoing) if name))
 
     from fanout import client as api
 
@@ -90,6 +100,7 @@ async def run(
                 params=params,
                 continue_run=continue_,
                 stop_when=enough,
+                compensate=undo,
                 **settings.given,
             )
         except RunExists:
@@ -98,7 +109,7 @@ async def run(
             count = processes or default_processes()
             roots = [root for root in (sources.source_folder(source, kind), output) if root]
             serving = await stack.enter_async_context(
-                workers(place, [module], count, task_queue=task_queue, roots=roots)
+                workers(place, modules, count, task_queue=task_queue, roots=roots)
             )
         await _say_where(started, processor, source, connection, processes)
         if detach:
@@ -108,7 +119,12 @@ async def run(
         more = _continuation(started.id) if reading.limit is not None else None
         attach = f"{_command(started.id, drop=('--continue',))} --if-exists attach"
         with detaching(started, connection, module, attach):
-            return await settle(ending, as_json=as_json, flags=flags, more=more)
+            code = await settle(ending, as_json=as_json, flags=flags, more=more)
+            if connection.local and undo is not None:
+                from fanout.cli.compensate import follow
+
+                await follow(started, module, serving)
+            return code
 
 
 def _check_flags(
