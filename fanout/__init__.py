@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         UsageError,
         WorkerExhausted,
     )
+    from fanout.health import serve_health
     from fanout.housekeeping import Deleted, OldOutput, delete_run, old_outputs
     from fanout.iteminfo import Info, info
     from fanout.models import (
@@ -110,6 +111,7 @@ __all__ = [
     "plan",
     "processor",
     "schedule_action",
+    "serve_health",
     "start",
 ]
 
@@ -138,6 +140,7 @@ _HOMES = {
         "UsageError",
         "WorkerExhausted",
     ],
+    "health": ["serve_health"],
     "housekeeping": ["Deleted", "OldOutput", "delete_run", "old_outputs"],
     "iteminfo": ["Info", "info"],
     "session": ["local"],

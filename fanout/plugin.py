@@ -171,6 +171,8 @@ class Plugin(SimplePlugin):
             task_queue=control_queue(worker.task_queue),
             activities=[function for function in config["activities"] if _is_ours(function)],
             identity=config["identity"],
+            # A run that is pinned to a version is planned and published by it, too.
+            deployment_config=config["deployment_config"],
             max_concurrent_activities=CONTROL_SLOTS,
             max_concurrent_activity_task_polls=2,
             graceful_shutdown_timeout=config["graceful_shutdown_timeout"],

@@ -22,6 +22,7 @@ from fanout.errors import UsageError
 
 if TYPE_CHECKING:
     from temporalio.client import Client
+    from temporalio.worker import WorkerDeploymentConfig
 
     from fanout.plugin import Plugin
 
@@ -41,6 +42,7 @@ async def run_worker(
     stop: asyncio.Event,
     shutdown_timeout: float = SHUTDOWN_TIMEOUT,
     max_batches: int | None = None,
+    deployment: WorkerDeploymentConfig | None = None,
     ready: Callable[[], None] | None = None,
 ) -> None:
     """Poll a task queue until `stop` is set and what was in flight has ended.
@@ -51,6 +53,7 @@ async def run_worker(
         stop: Set it to begin the shutdown.
         shutdown_timeout: Seconds that batches in flight have then.
         max_batches: Batches (and other activities) that run at once; None for the SDK's default of 100.
+        deployment: The worker's version, where Temporal is to route by versions.
         ready: Called once, when the worker polls.
 
     Raises:
@@ -62,6 +65,7 @@ async def run_worker(
         client,
         task_queue=task_queue,
         max_concurrent_activities=max_batches,
+        deployment_config=deployment,
         graceful_shutdown_timeout=timedelta(seconds=shutdown_timeout - _margin(shutdown_timeout)),
     )
     running = asyncio.ensure_future(worker.run())

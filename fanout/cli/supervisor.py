@@ -13,9 +13,12 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from fanout.cli import exits
+
+if TYPE_CHECKING:
+    from fanout.cli.pulses import Pulses
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 10.0
@@ -54,6 +57,7 @@ class Supervisor:
         flags: Returns what is added to the command of the nth process, counted from 1.
         environment: Variables to add.
         output: Where the processes' output goes; None for where ours goes.
+        pulses: Hears how the processes are; each is then told where to tell it.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Supervisor:
         flags: Callable[[int], Sequence[str]] = lambda number: (),
         environment: Mapping[str, str] | None = None,
         output: IO[Any] | None = None,
+        pulses: Pulses | None = None,
     ) -> None:
         self._command = list(command)
         self._processes = processes
@@ -74,6 +79,7 @@ class Supervisor:
         self._flags = flags
         self._environment = {**os.environ, **(environment or {})}
         self._output = output
+        self._pulses = pulses
         self._stop = asyncio.Event()
         self._exit = exits.SUCCEEDED
         self._alive: set[asyncio.subprocess.Process] = set()
@@ -81,6 +87,8 @@ class Supervisor:
     def stop(self) -> None:
         """Ask all processes to end."""
         self._stop.set()
+        if self._pulses is not None:
+            self._pulses.stopping = True
 
     def kill(self) -> None:
         """End all processes at once."""
@@ -124,17 +132,30 @@ class Supervisor:
 
     async def _live(self, number: int) -> int:
         """Run one process to its end, its own or ours, and return its exit code."""
+        if self._pulses is None:
+            return await self._end_of(await self._start(number))
+        with self._pulses.listen(number) as pipe:
+            process = await self._start(number, "--pulse-to", str(pipe), keep=[pipe])
+            self._pulses.began(number, process.pid)
+            return await self._end_of(process)
+
+    async def _start(self, number: int, *more: str, keep: Sequence[int] = ()) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
             *self._command,
             *self._flags(number),
+            *more,
             stdin=asyncio.subprocess.PIPE,
             stdout=self._output,
             stderr=self._output,
             env=self._environment,
+            pass_fds=keep,
             # Ctrl-C in the terminal is for us; we pass it on once.
             start_new_session=True,
         )
         self._tell("worker process started", number=number, pid=process.pid)
+        return process
+
+    async def _end_of(self, process: asyncio.subprocess.Process) -> int:
         self._alive.add(process)
         ending = asyncio.ensure_future(process.wait())
         stopping = asyncio.ensure_future(self._stop.wait())

@@ -7,8 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,29 +17,23 @@ from fanout.children.budget import INFLIGHT_BYTES
 from fanout.cli import exits
 from fanout.cli.connection import Connection
 from fanout.cli.flags import command, parse_size
-from fanout.errors import NoServer, UsageError
+from fanout.cli.workerflags import LAST_PORT, HealthFlags, Versioning
+from fanout.errors import UsageError
 from fanout.ports import to_connect
 
 if TYPE_CHECKING:
-    from temporalio.client import Client
-
-    from fanout.plugin import Plugin
     from fanout.processors import Processor
 
-SERVER_WITHIN = 60.0
-"""Seconds that the server may be away when a worker starts."""
-
-LAST_PORT = 65535
 METRICS_IP = "127.0.0.1"
 
 LogFormat = Literal["console", "json"]
-
-_RETRY_EVERY = 3.0
 
 
 @command
 async def worker(
     connection: Connection,
+    health: HealthFlags,
+    versioning: Versioning,
     modules: Annotated[list[str], typer.Argument(metavar="MODULE...", help="Modules with processors.")],
     processes: Annotated[
         int,
@@ -107,6 +100,7 @@ async def worker(
         ),
     ] = None,
     supervised: Annotated[bool, typer.Option(hidden=True)] = False,
+    pulse_to: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> int:
     """Run workers for the processors of some modules.
 
@@ -114,6 +108,7 @@ async def worker(
     """
     import structlog
 
+    from fanout.cli import pulses, serving
     from fanout.cli.targets import load_processors
     from fanout.observability.core import set_up_core
     from fanout.observability.logs import configure_logging
@@ -141,9 +136,10 @@ async def worker(
                 allow_root=allow_root,
                 log_level=log_level,
                 log_format=log_format,
+                versioning=versioning,
             )
             ports = partial(metrics_flags, metrics_port, metrics_ip)
-            return await _supervise(line, processes, ports, found, shutdown_timeout, log)
+            return await _supervise(line, processes, ports, found, shutdown_timeout, health, log)
 
     share_heap()
     if metrics_port:
@@ -159,9 +155,11 @@ async def worker(
         watchdog=True,
     )
     stop = asyncio.Event()
+    pulse = pulses.Pulse()
 
     def ready() -> None:
         settle_memory()
+        pulse.stage = "polling"
         log.info(
             "worker ready",
             processors=[f"{made.name} (version {made.version})" for made in processors],
@@ -171,22 +169,30 @@ async def worker(
             server=client.service_client.config.target_host if client else None,
             namespace=client.namespace if client else None,
             metrics=f"http://{to_connect(metrics_ip)}:{metrics_port}/metrics" if metrics_port else None,
+            deployment=f"{versioning.deployment}, build {versioning.build_id}"
+            if versioning.deployment
+            else None,
             pid=os.getpid(),
         )
 
-    with (
-        _signals(stop.set, lambda: os._exit(exits.DETACHED), log),
-        _parents_life(stop),
-    ):
-        async with _connected(connection, plugin, stop, log) as client:
+    def end() -> None:
+        pulse.stage = "stopping"
+        stop.set()
+
+    with _signals(end, lambda: os._exit(exits.DETACHED), log), serving.parents_life(end):
+        async with (
+            serving.telling(pulse_to, pulse),
+            serving.connected(connection, plugin, pulse, stop, log) as client,
+        ):
             if client is not None:
-                await _poll(
+                await serving.poll(
                     client,
                     queues,
                     stop=stop,
                     ready=ready,
                     shutdown_timeout=shutdown_timeout,
                     max_batches=max_batches,
+                    deployment=versioning.config(),
                 )
     log.info("worker stopped")
     return exits.SUCCEEDED
@@ -213,9 +219,11 @@ def worker_command(
     allow_root: Sequence[str] | None = None,
     log_level: str = "info",
     log_format: LogFormat | None = None,
+    versioning: Versioning | None = None,
 ) -> list[str]:
     """Return the command line of one supervised worker process."""
     line = [sys.executable, "-m", "fanout.cli", "worker", *modules, "--processes", "1", "--supervised"]
+    line += (versioning or Versioning()).command_line()
     line += ["--max-inflight-bytes", str(max_inflight_bytes)]
     line += ["--threads", str(threads), "--shutdown-timeout", str(shutdown_timeout), "--log-level", log_level]
     said = {
@@ -247,84 +255,35 @@ def local_roots(given: Sequence[str] | None) -> list[str] | None:
     return [*given, "."] if given else None
 
 
-async def _poll(
-    client: Client,
-    queues: Sequence[str],
-    *,
-    stop: asyncio.Event,
-    ready: Callable[[], None],
-    shutdown_timeout: float,
-    max_batches: int | None,
-) -> None:
-    """Run a worker for each queue, one after the other until all poll, then all until `stop`."""
-    from fanout.worker import run_worker
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for queue in queues:
-                polls = asyncio.Event()
-                task = group.create_task(
-                    run_worker(
-                        client,
-                        queue,
-                        stop=stop,
-                        shutdown_timeout=shutdown_timeout,
-                        max_batches=max_batches,
-                        ready=polls.set,
-                    )
-                )
-                polling = asyncio.ensure_future(polls.wait())
-                await asyncio.wait({task, polling}, return_when=asyncio.FIRST_COMPLETED)
-                polling.cancel()
-                if not polls.is_set():
-                    return  # told to stop before it polled; an error is the group's to raise
-            ready()
-    except ExceptionGroup as errors:
-        # The first is the one that ended the others.
-        raise errors.exceptions[0] from None
-
-
-@contextlib.asynccontextmanager
-async def _connected(
-    connection: Connection, plugin: Plugin, stop: asyncio.Event, log: Any
-) -> AsyncIterator[Client | None]:
-    """Connect, waiting for a server that is away; None when told to stop meanwhile."""
-    async with contextlib.AsyncExitStack() as stack:
-        deadline = time.monotonic() + SERVER_WITHIN
-        while not stop.is_set():
-            try:
-                client = await stack.enter_async_context(connection.client(plugin))
-            except NoServer as error:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise
-                log.warning(
-                    "no server yet; trying again",
-                    reason=str(error).partition("\n")[0],
-                    for_seconds=round(left),
-                )
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), min(_RETRY_EVERY, left))
-            else:
-                yield client
-                return
-        yield None
-
-
 async def _supervise(
     line: Sequence[str],
     processes: int,
     flags: Callable[[int], Sequence[str]],
     connection: Connection,
     grace: float,
+    health: HealthFlags,
     log: Any,
 ) -> int:
+    from fanout.cli.pulses import Pulses
     from fanout.cli.supervisor import Supervisor
+    from fanout.health import answer
 
+    pulses = Pulses(processes)
     supervisor = Supervisor(
-        line, processes, tell=log.info, grace=grace, flags=flags, environment=connection.environment()
+        line,
+        processes,
+        tell=log.info,
+        grace=grace,
+        flags=flags,
+        environment=connection.environment(),
+        pulses=pulses,
     )
-    with _signals(supervisor.stop, supervisor.kill, log):
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(_signals(supervisor.stop, supervisor.kill, log))
+        if health.health_port:
+            await stack.enter_async_context(answer(pulses.look, port=health.health_port, ip=health.health_ip))
+            at = f"http://{to_connect(health.health_ip)}:{health.health_port}"
+            log.info("health is answered", at=[f"{at}/healthz", f"{at}/readyz"])
         code = await supervisor.run()
     if code == exits.SUCCEEDED:
         log.info("all worker processes stopped")
@@ -354,19 +313,3 @@ def _signals(first: Callable[[], None], second: Callable[[], None], log: Any) ->
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
-
-
-@contextlib.contextmanager
-def _parents_life(stop: asyncio.Event) -> Iterator[None]:
-    """Stop when the supervisor is gone: it holds the other end of our stdin, and never writes to it."""
-    loop = asyncio.get_running_loop()
-
-    def gone() -> None:
-        loop.remove_reader(0)
-        stop.set()
-
-    loop.add_reader(0, gone)
-    try:
-        yield
-    finally:
-        loop.remove_reader(0)
