@@ -87,6 +87,7 @@ class Plugin(SimplePlugin):
         self.processes = processes
         self.max_inflight_bytes = max_inflight_bytes
         self.watchdog = watchdog
+        self.versioned = False
         self._benches: list[Any] = []
         self._served: weakref.WeakSet[Worker] = weakref.WeakSet()
         super().__init__(self.NAME, workflows=self._with_workflows, workflow_runner=_without_needless_imports)
@@ -103,6 +104,8 @@ class Plugin(SimplePlugin):
             # Both the client and the worker have a plugin: the first one has done it all.
             return config
         config = super().configure_worker(config)
+        deployment = config.get("deployment_config")
+        self.versioned |= deployment is not None and deployment.use_worker_versioning
         # Imported here: a client that only starts runs needs none of it.
         from fanout.children.batch import BatchActivity
         from fanout.parent.activities import ParentActivities
@@ -209,10 +212,21 @@ def default_store() -> str:
 
 def store_of(client: Client) -> str:
     """Return the URL of the store that a client's runs write to: its plugin's, `FANOUT_STORE`, `./fanout-output`."""
-    for plugin in client.config()["plugins"]:
-        if isinstance(plugin, Plugin):
-            return plugin.store
-    return default_store()
+    plugin = _plugin_of(client)
+    return plugin.store if plugin else default_store()
+
+
+def may_start_eagerly(client: Client) -> bool:
+    """Tell whether a worker of this client may begin a run without a turn through the queue.
+
+    One that is a version of a deployment may not: the server routes runs to the current version, but not these.
+    """
+    plugin = _plugin_of(client)
+    return plugin is None or not plugin.versioned
+
+
+def _plugin_of(client: Client) -> Plugin | None:
+    return next((plugin for plugin in client.config()["plugins"] if isinstance(plugin, Plugin)), None)
 
 
 def _without_needless_imports(existing: WorkflowRunner | None) -> WorkflowRunner:

@@ -14,6 +14,7 @@ from temporalio.service import RPCError
 from fanout import messages, searchattributes, wire
 from fanout.models import RunResult
 from fanout.observability import details
+from fanout.plugin import may_start_eagerly
 from fanout.runinfo import refused
 from fanout.storage.layout import staged_path
 from fanout.storage.stores import open_store
@@ -83,7 +84,7 @@ async def _begin(
                 ),
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 # Where a worker shares this client, it begins without a turn through the queue.
-                request_eager_start=True,
+                request_eager_start=may_start_eagerly(client),
                 memo=memo,
                 search_attributes=searchattributes.at_start(attributes, order.processor),
                 static_summary=summary,

@@ -8,9 +8,14 @@ import signal
 from typing import Any
 
 import pytest
+from temporalio.api.deployment.v1 import WorkerDeploymentVersion
+from temporalio.api.workflowservice.v1 import DescribeWorkerDeploymentVersionRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
 
 from tests.acceptance.conftest import Project, wait_for
 from tests.processes import is_alive
+from tests.waiting import eventually
 
 
 def lines(project: Project, process: Any) -> list[dict[str, Any]]:
@@ -115,3 +120,33 @@ def test_a_worker_waits_for_its_server_and_can_be_stopped_meanwhile(empty: Proje
     wait_for(lambda: "no server yet; trying again" in empty.log(process), lambda: empty.log(process))
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
+
+
+async def test_a_worker_may_be_a_version_of_a_deployment(project: Project, run_id: str) -> None:
+    process = project.worker("--deployment", run_id, "--build-id", "7")
+    [ready] = [line for line in lines(project, process) if line["event"] == "worker ready"]
+    assert ready["deployment"] == f"{run_id}, build 7"
+    client = await Client.connect(project.environment["TEMPORAL_ADDRESS"])
+    request = DescribeWorkerDeploymentVersionRequest(
+        namespace="default",
+        deployment_version=WorkerDeploymentVersion(deployment_name=run_id, build_id="7"),
+    )
+
+    async def queues() -> bool:
+        try:
+            known = await client.workflow_service.describe_worker_deployment_version(request)
+        except RPCError:
+            return False
+        return {info.name for info in known.version_task_queues} == {
+            project.queue,
+            f"{project.queue}/control",
+        }
+
+    await eventually(queues)
+
+
+def test_half_a_version_is_a_usage_error(project: Project) -> None:
+    for half in (["--deployment", "images"], ["--build-id", "7"]):
+        refused = project.fanout("worker", "jobs", *half)
+        assert refused.returncode == 2
+        assert "--deployment and --build-id go together" in refused.stderr

@@ -16,6 +16,7 @@ from google.protobuf.json_format import MessageToDict
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
+from temporalio.worker import WorkerDeploymentConfig
 
 import fanout
 from fanout.models import RunResult
@@ -133,13 +134,24 @@ class Engine:
 
     @asynccontextmanager
     async def worker(
-        self, *processors: Callable[..., Any], shutdown_timeout: float = SHUTDOWN, **plugin: Any
+        self,
+        *processors: Callable[..., Any],
+        shutdown_timeout: float = SHUTDOWN,
+        deployment: WorkerDeploymentConfig | None = None,
+        **plugin: Any,
     ) -> AsyncIterator[Client]:
         """Run a worker in this process; yield its client."""
         client = await self.client(*processors, **plugin)
         stop, ready = asyncio.Event(), asyncio.Event()
         worker = asyncio.create_task(
-            run_worker(client, self.queue, stop=stop, shutdown_timeout=shutdown_timeout, ready=ready.set)
+            run_worker(
+                client,
+                self.queue,
+                stop=stop,
+                shutdown_timeout=shutdown_timeout,
+                deployment=deployment,
+                ready=ready.set,
+            )
         )
         waiting = asyncio.create_task(ready.wait())
         try:
