@@ -10,14 +10,13 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from temporalio.client import Client
-from temporalio.envconfig import ClientConfig
 from temporalio.service import RPCError, TLSConfig
 
-from fanout import messages, searchattributes, wire
+from fanout import messages, profiles, refusals, searchattributes, wire
 from fanout.compensate import compensator_of
 from fanout.compensators import check_ordinary
 from fanout.counting import check_condition
-from fanout.errors import NoServer, RunExists, RunNotFound, UsageError
+from fanout.errors import RunExists, RunNotFound, UsageError
 from fanout.models import CounterAbove, ItemResult, Status
 from fanout.observability import details
 from fanout.options import check, from_environment
@@ -58,20 +57,27 @@ async def connect(
         plugin: What makes the client speak fanout; one with defaults where it is None.
 
     Raises:
-        NoServer: No Temporal server answers there.
+        NoServer: No Temporal server answers there; `ServerRefuses` where one does, and refuses this client.
+        UsageError: What is configured cannot be read, or cannot be.
     """
-    found: dict[str, Any] = dict(ClientConfig.load_client_connect_config(profile=profile))
+    found = profiles.load(profile)
     said = {"target_host": address, "namespace": namespace, "api_key": api_key, "tls": tls}
     found.update({name: value for name, value in said.items() if value is not None})
     found.setdefault("target_host", DEFAULT_ADDRESS)
+    if "api_key" in found:
+        found["api_key"] = _as_header(found["api_key"])
     try:
         return await Client.connect(**found, plugins=[plugin or Plugin()])
     except (RuntimeError, RPCError) as error:
-        reason = "connection refused" if "refused" in str(error) else str(error).partition("\n")[0]
-        raise NoServer(
-            f"no Temporal server answers at {found['target_host']} ({reason}); "
-            "start one with `fanout dev`, or say where it is with --address or TEMPORAL_ADDRESS"
-        ) from None
+        encrypted = found.get("tls")
+        tried = refusals.Attempt(
+            target=found["target_host"],
+            # An API key alone turns it on.
+            tls="api_key" in found if encrypted is None else bool(encrypted),
+            certificate=isinstance(encrypted, TLSConfig) and encrypted.client_cert is not None,
+            api_key="api_key" in found,
+        )
+        raise refusals.explain(str(error), tried) from None
 
 
 async def start(
@@ -241,6 +247,16 @@ def as_reader(given: Reader | Iterable[Any] | AsyncIterable[Any]) -> Reader:
     if isinstance(given, str | bytes | os.PathLike):
         raise UsageError(f"say how {given!r} is read: fanout.Csv({given!r}) or fanout.JsonLines({given!r})")
     return Items(given)
+
+
+def _as_header(api_key: str) -> str:
+    """Return an API key as it can be sent: files that hold one often end with a line break."""
+    key = api_key.strip()
+    if not key.isprintable() or not key.isascii():
+        raise UsageError(
+            "the API key holds characters that none has, such as a line break: see where it is from"
+        )
+    return key
 
 
 def _new_id(name: str) -> str:

@@ -18,6 +18,7 @@
     ├── RunExists             the id is taken
     ├── RunNotFound
     ├── NoServer              no Temporal server answers
+    │   └── ServerRefuses     one does, and wants another certificate or API key
     ├── NoWorker              nobody polls the run's task queue
     └── RunFailed             the run ended, and not well (carries its result)
 
@@ -102,6 +103,10 @@ class RunNotFound(FanoutError):
 
 class NoServer(FanoutError):
     """No Temporal server answers at the address."""
+
+
+class ServerRefuses(NoServer):
+    """A Temporal server is there, and its certificate, or this client's, or the API key, keeps the two apart."""
 
 
 class NoWorker(FanoutError):

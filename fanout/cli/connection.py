@@ -14,7 +14,7 @@ import typer
 
 from fanout.cli import say
 from fanout.cli.flags import FlagGroup
-from fanout.errors import NoServer, RunNotFound, UsageError
+from fanout.errors import NoServer, RunNotFound, ServerRefuses, UsageError
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -150,6 +150,8 @@ class Connection(FlagGroup):
                 tls=self._tls(),
                 plugin=plugin,
             )
+        except ServerRefuses:
+            raise
         except NoServer as error:
             raise NoServer(f"{error}{'' if self.bare else _advice()}") from error
 
@@ -209,7 +211,14 @@ class Connection(FlagGroup):
             raise UsageError("--tls-cert-path and --tls-key-path go together")
         from temporalio.service import TLSConfig
 
-        return TLSConfig(domain=self.tls_server_name, **{name: _read(path) for name, path in paths.items()})
+        from fanout import profiles
+
+        said: dict[str, Any] = {name: _read(path) for name, path in paths.items() if path is not None}
+        if self.tls_server_name is not None:
+            said["domain"] = self.tls_server_name
+        configured = profiles.load(self.profile).get("tls")
+        # What is not said stays as it is configured, such as an authority in the profile's file.
+        return replace(configured if isinstance(configured, TLSConfig) else TLSConfig(), **said)
 
 
 async def _connect_bare(address: str, plugin: Plugin | None) -> Client:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fanout.cli.connection import Connection
 from fanout.cli.pulses import Pulse, keep_telling
-from fanout.errors import NoServer
+from fanout.errors import NoServer, ServerRefuses
 from fanout.health import keep_asking
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ async def connected(
         while not stop.is_set():
             try:
                 client = await stack.enter_async_context(connection.client(plugin))
+            except ServerRefuses:
+                raise
             except NoServer as error:
                 left = deadline - time.monotonic()
                 if left <= 0:
