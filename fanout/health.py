@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from fanout.ports import refuse_taken
 
@@ -31,6 +31,7 @@ HEALTH_IP = "127.0.0.1"
 ASK_EVERY = 5.0
 """Seconds between two questions to the server; so long it has to answer, too."""
 
+_REFUSALS = (RPCStatusCode.UNAUTHENTICATED, RPCStatusCode.PERMISSION_DENIED)
 _PATHS = ("/healthz", "/readyz")
 _REQUEST_WITHIN = 5.0
 _LONGEST_HEAD = 8 * 1024
@@ -77,7 +78,8 @@ async def keep_asking(client: Client, hear: Callable[[str], None]) -> None:
             )
             hear("")
         except RPCError as error:
-            hear(f"the server at {target} does not answer: {error.status.name}")
+            does = "refuses this client" if error.status in _REFUSALS else "does not answer"
+            hear(f"the server at {target} {does}: {error.status.name}")
         await asyncio.sleep(ASK_EVERY)
 
 

@@ -56,6 +56,7 @@ COMMANDS = {
     "delete": Entry("housekeeping", "Delete ended runs: outputs and histories.", _ORDER),
     "gc": Entry("housekeeping", "Delete the outputs of runs that ended long ago.", _ORDER),
     "worker": Entry("worker", "Run workers for the processors of some modules.", _SERVE),
+    "doctor": Entry("doctor", "Look whether server, store and workers are in order.", _SERVE),
     "dev": Entry("dev", "Run a Temporal dev server for this folder.", _SERVE),
 }
 

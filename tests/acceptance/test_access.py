@@ -77,6 +77,7 @@ def outputs(project: Project) -> str:
 COMMANDS = [
     ["run", "jobs:double", "10"],
     ["worker", "jobs", "--processes", "2"],
+    ["doctor"],
 ]
 
 

@@ -1,0 +1,1 @@
+"""What `fanout doctor` looks at, each thing by itself: the server, the store, workers with a processor."""
