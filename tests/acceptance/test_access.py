@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import Project
+from fanout.ports import free_port
+from tests.acceptance.conftest import Project, wait_for
+from tests.acceptance.test_health import get
 from tests.conftest import TestServer
 from tests.frontdoor import Authority, Door, front_door
 
@@ -123,8 +125,10 @@ def test_a_server_of_another_authority_is_not_trusted(
 def test_workers_and_commands_show_their_api_key_and_nobody_else_sees_it(
     project: Project, keyed: str, door: Door, ours: Authority, run_id: str
 ) -> None:
+    port = free_port()
     # Files of secrets end with a line break.
-    worker = with_key(project, keyed, ours, f"{KEY}\n").worker("--processes", "2", "--log-level", "debug")
+    with_key(project, keyed, ours, f"{KEY}\n")
+    worker = project.worker("--processes", "2", "--log-level", "debug", "--health-port", str(port))
     done = project.fanout("run", "jobs:double", "100", "--id", run_id, "--json", "--debug")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["succeeded"] == 100
@@ -133,6 +137,13 @@ def test_workers_and_commands_show_their_api_key_and_nobody_else_sees_it(
     assert KEY not in outputs(project)
     assert KEY not in Path(f"/proc/{worker.pid}/cmdline").read_text()
     assert door.seen == {KEY}
+
+    wait_for(lambda: get(port, "/readyz")[0] == 200)
+    door.keys = {WRONG_KEY}
+    wait_for(lambda: f"the server at {keyed} refuses this client" in str(get(port, "/readyz")))
+    assert get(port, "/healthz")[0] == 200
+    door.keys = {KEY}
+    wait_for(lambda: get(port, "/readyz")[0] == 200)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda words: words[0])
