@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
@@ -86,6 +87,34 @@ class Options:
         except OverflowError:
             grown = self.retry_maximum if self.retry_initial else 0.0
         return min(self.retry_maximum, grown)
+
+
+KNOWN_TO_ALL: Final = frozenset(
+    {
+        *("max_concurrency", "batch_size", "batch_concurrency", "batch_seconds", "checkpoint_seconds"),
+        *("max_batch_bytes", "max_item_bytes", "partition_size", "max_children", "history_limit"),
+        *("retries", "retry_initial", "retry_coefficient", "retry_maximum", "non_retryable"),
+        *("tolerated_failures", "tolerance_sample", "timeout", "heartbeat_timeout", "rate_limit"),
+    }
+)
+"""What the workers of the first release refuse all else beside: this set stays as it is."""
+
+
+def carried(options: Options) -> dict[str, Any]:
+    """Return options as they go along with a run, from worker to worker.
+
+    Workers of another release may be among these. An option that came later goes along only where it is not its
+    default, so that they run all that does not ask for it.
+    """
+    usual = asdict(Options())
+    return {
+        name: value for name, value in asdict(options).items() if name in KNOWN_TO_ALL or value != usual[name]
+    }
+
+
+def from_carried(values: Mapping[str, Any]) -> Options:
+    """Return the options that a run brings along; those of later releases are passed over."""
+    return Options(**{name: value for name, value in values.items() if name in Options.__dataclass_fields__})
 
 
 def check(settings: dict[str, Any]) -> dict[str, Any]:

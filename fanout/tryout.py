@@ -22,7 +22,7 @@ from fanout.children.windows import open_window
 from fanout.compensators import check_ordinary
 from fanout.errors import UsageError
 from fanout.models import Failure, ItemResult, Page
-from fanout.options import Options
+from fanout.options import Options, from_carried
 from fanout.processors import Processor
 from fanout.readers.paging import next_page
 from fanout.readers.registry import from_source
@@ -80,7 +80,7 @@ async def try_item(processor: Processor[..., Any], record: RunRecord, index: int
     here = copy.copy(processor)
     here.executor = here.executor and "thread"
     params = here.load_params(here.check_params(record.params))
-    options = Options(**{**record.options, "retries": 0})
+    options = from_carried({**record.options, "retries": 0})
     if record.undone is None:
         check_ordinary(here)
     book = await _read(here, record, options, index, client.identity)

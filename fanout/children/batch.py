@@ -33,7 +33,7 @@ from fanout.errors import StoreError
 from fanout.messages import BatchInput, BatchOutput
 from fanout.observability.logs import get_logger
 from fanout.observability.metrics import BatchMetrics
-from fanout.options import Options
+from fanout.options import Options, from_carried
 from fanout.processors import Processor, find
 from fanout.readers.registry import from_source
 from fanout.storage import commits, rests, selections
@@ -141,7 +141,7 @@ class BatchActivity:
                 items_begun=life.repeated,
                 attempt=activity.info().attempt,
             )
-        options = Options(**record.options)
+        options = from_carried(record.options)
         job = _Job(batch, record, options, processor, store, execution, life, metrics)
         # From here on it counts, also what others of the run do while it reads.
         with self._gate(job) as gate:

@@ -33,7 +33,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from fanout.models import PartitionTime, Totals, cut
     from fanout.observability import details
-    from fanout.options import Options
+    from fanout.options import from_carried
     from fanout.storage.layout import batch_key, planned
 
 MAX_SAMPLES = 5
@@ -54,7 +54,7 @@ class Partition:
     def __init__(self, branch: BranchInput, *, endless: bool = False) -> None:
         self._branch = branch
         self._run = branch.run
-        self._options = Options(**branch.run.options)
+        self._options = from_carried(branch.run.options)
         bytes_per_item = sum(page.size for page in branch.pages) / max(branch.count, 1)
         self._number = (branch.start - branch.run.first) // branch.run.partition_size
         self._state = branch.state or PartitionState(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 
 from pydantic_core import from_json
@@ -26,7 +26,7 @@ from fanout.messages import (
     RunInput,
 )
 from fanout.models import RunResult, Totals
-from fanout.options import resolve
+from fanout.options import carried, resolve
 from fanout.parent import undoing
 from fanout.processors import find
 from fanout.readers.paging import next_page
@@ -85,7 +85,7 @@ class ParentActivities:
                     version=processor.version,
                     source=run.source,
                     params=processor.check_params(run.params),
-                    options=asdict(options),
+                    options=carried(options),
                     previous=run.previous,
                     rerun=run.rerun,
                     settings=run.settings,
@@ -108,7 +108,7 @@ class ParentActivities:
         return PlanOutput(
             scan=scan,
             output=output,
-            options=asdict(options),
+            options=carried(options),
             list_size=processor.list_size or 1,
             announced=True,
         )

@@ -35,7 +35,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from fanout.models import RunResult, Status, Totals
     from fanout.observability import details
-    from fanout.options import Options
+    from fanout.options import from_carried
     from fanout.parent import judge
     from fanout.parent.branch import Branch, as_failure
     from fanout.parent.compensating import start_compensation
@@ -233,7 +233,7 @@ class RunWorkflow:
 
     async def _run_tree(self) -> BranchOutput:
         first = await self._plan()
-        options = Options(**first.options)
+        options = from_carried(first.options)
         self._output = first.output
         self._concurrency, self._rate_limit = options.max_concurrency, options.rate_limit
         if "tolerated_failures" in first.options:

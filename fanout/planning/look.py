@@ -11,7 +11,7 @@ from typing import Any
 from fanout.client import as_reader
 from fanout.errors import UsageError
 from fanout.models import Source
-from fanout.options import Options, check, from_environment, resolve
+from fanout.options import check, from_carried, from_environment, resolve
 from fanout.planning.advice import advise
 from fanout.planning.runplan import RunPlan
 from fanout.planning.tree import START_SECONDS, Size, plan_tree
@@ -158,7 +158,7 @@ async def _item_seconds(
     done = result.succeeded + result.failed
     if not done:
         raise UsageError(f"run {like!r} has run no item: it says nothing of how long one takes")
-    earlier = plan_tree(Size(result.items), Options(**manifest.run.options))
+    earlier = plan_tree(Size(result.items), from_carried(manifest.run.options))
     # A short run spends much of its time on its beginning and end.
     spent = max(result.seconds - START_SECONDS, result.seconds / 10)
     notes.append(

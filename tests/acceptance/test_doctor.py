@@ -176,7 +176,7 @@ async def test_a_store_that_lets_objects_be_overwritten_is_refused(
 
 
 async def test_nothing_is_left_of_its_runs(served: Project) -> None:
-    # The last one here: the server takes half a minute to delete a history.
+    # Other servers than that of the tests take half a minute to delete a history.
     look_around(served, "jobs:double")
     client = await Client.connect(served.environment["TEMPORAL_ADDRESS"])
     query = f"TaskQueue = '{served.queue}' AND WorkflowId STARTS_WITH 'fanout-doctor-'"

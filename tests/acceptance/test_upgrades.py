@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from temporalio.client import Client
 
 import fanout
+from fanout.options import KNOWN_TO_ALL
 from tests.acceptance.conftest import Project, wait_for
 from tests.integration.engine import assert_never_stuck, done, tree
 
@@ -157,3 +159,9 @@ async def test_a_rollback_is_an_upgrade(fleet: Fleet, run_id: str) -> None:
     fleet.stop("today", signal.SIGTERM)
     fleet.work("release")
     assert (await fleet.end(run_id))["release"] >= 20
+
+
+def test_what_all_workers_are_told_of_options_is_what_the_release_knows() -> None:
+    with zipfile.ZipFile(NEWEST) as wheel:
+        source = wheel.read("fanout/options.py").decode()
+    assert set(re.findall(r"^    (\w+): ", source, re.MULTILINE)) >= KNOWN_TO_ALL

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from temporalio.common import RetryPolicy
 
+from fanout import options
 from fanout.errors import UsageError
 from fanout.options import Options, check, from_environment, from_retry_policy, resolve
 from fanout.rates import per_second
@@ -114,3 +115,17 @@ def test_a_limit_of_the_processor_is_lifted_by_none() -> None:
     assert resolve({"rate_limit": "none"}, {"rate_limit": "5/s"}).rate_limit is None
     assert resolve({}, {"rate_limit": "5/s"}, {"rate_limit": "6/s"}).rate_limit == "5/s"
     assert from_environment({"FANOUT_RATE_LIMIT": "7/s"}) == {"rate_limit": "7/s"}
+
+
+def test_an_option_that_came_later_goes_along_only_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(options, "KNOWN_TO_ALL", options.KNOWN_TO_ALL - {"retries"})
+    assert "retries" not in options.carried(Options())
+    assert options.carried(Options())["timeout"] == Options().timeout
+    assert options.carried(Options(retries=9))["retries"] == 9
+
+
+def test_what_is_carried_arrives_also_from_a_later_release() -> None:
+    asked = Options(retries=9, tolerated_failures="2%", non_retryable=("ValueError",))
+    assert options.from_carried({**options.carried(asked), "of_tomorrow": 1}) == asked
