@@ -85,7 +85,7 @@ COMMANDS = [
 
 def assert_refused(project: Project, command: list[str], says: str, code: int = NO_SERVER) -> None:
     # A worker would wait a minute for a server that is away, but not for one that refuses it.
-    done = project.fanout(*command, within=30)
+    done = project.fanout(*command, within=50)
     assert done.returncode == code, done.stderr
     assert says in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
