@@ -4,15 +4,17 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-CODE   := $(wildcard fanout tests examples bench tools)
+CODE   := $(wildcard fanout tests examples bench tools) deploy/grafana/dashboard.py
 PEERS  := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
+DEPLOY := .venv-deploy
+DEPLOY_STAMP := $(DEPLOY)/.installed
 TOXIPROXY := $(BIN)/toxiproxy-server
 SEED   ?= 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test coverage runbooks faults check lint types docs format bench bench-full peers screenshots chromium clean
+.PHONY: help setup demo test coverage runbooks deploy faults check lint types docs format bench bench-full peers screenshots chromium clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +38,13 @@ coverage: $(STAMP) chromium ## See which lines the tests reach, without the faul
 
 runbooks: $(STAMP) ## Walk through docs/runbooks: its commands, against runs with those very faults
 	$(BIN)/python -m pytest -m runbooks --numprocesses 2 $(ARGS)
+
+deploy: $(STAMP) $(DEPLOY_STAMP) ## Check what is in deploy/ with Helm, promtool, hadolint, Compose and a real worker
+	$(BIN)/python -m pytest tests/deploy --numprocesses 2 --dist loadfile $(ARGS)
+
+$(DEPLOY_STAMP): constraints-deploy.txt tools/deploy.sh tools/debian.sh | $(STAMP)
+	@PYTHON="$(PYTHON)" sh tools/deploy.sh $(DEPLOY)
+	@touch $@
 
 faults: $(STAMP) $(TOXIPROXY) ## Disturb long runs on purpose: `make faults SEED=7 ARGS="-k server"`
 	FANOUT_FAULTS=long FANOUT_FAULTS_SEED=$(SEED) $(BIN)/python -m pytest tests/faults $(ARGS)

@@ -16,6 +16,9 @@ from temporalio.client import Client
 
 from fanout.devserver import ADDRESS_VARIABLE, start_dev_server
 
+# They need tools that not everybody has: `make deploy` runs them.
+collect_ignore = ["deploy"]
+
 # On a machine that is busy with a Temporal server single examples are slow at random: no news of the code.
 settings.register_profile("ci", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", parent=settings.get_profile("ci"), max_examples=2_000)
