@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from fanout.runinfo import RunInfo
     from fanout.schedules import schedule_action
     from fanout.session import local
+    from fanout.stopping import FirstSuccess
 
 __all__ = [
     "CountError",
@@ -65,6 +66,7 @@ __all__ = [
     "FailureKind",
     "FailureSample",
     "FanoutError",
+    "FirstSuccess",
     "Info",
     "ItemError",
     "ItemResult",
@@ -168,6 +170,7 @@ _HOMES = {
     "run": ["Run"],
     "runinfo": ["RunInfo"],
     "schedules": ["schedule_action"],
+    "stopping": ["FirstSuccess"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -15,9 +15,8 @@ from temporalio.service import RPCError, TLSConfig
 from fanout import messages, profiles, refusals, searchattributes, wire
 from fanout.compensate import compensator_of
 from fanout.compensators import check_ordinary
-from fanout.counting import check_condition
 from fanout.errors import RunExists, RunNotFound, UsageError
-from fanout.models import CounterAbove, ItemResult, Status
+from fanout.models import ItemResult, Status
 from fanout.observability import details
 from fanout.options import check, from_environment
 from fanout.plugin import Plugin, store_of
@@ -26,6 +25,7 @@ from fanout.readers import Items, Reader
 from fanout.run import Run
 from fanout.runinfo import RunInfo, read_info
 from fanout.starting import begin, default_task_queue
+from fanout.stopping import StopWhen, check_condition
 from fanout.storage.chains import complete_to
 from fanout.storage.layout import RUN, check_run_id, staged_path
 from fanout.storage.markers import load_run
@@ -91,8 +91,8 @@ async def start(
     if_exists: IfExists = "fail",
     params: Mapping[str, Any] | None = None,
     continue_run: bool = False,
-    stop_when: CounterAbove | None = None,
     compensate: Processor[..., Any] | Callable[..., Any] | str | None = None,
+    stop_when: StopWhen | None = None,
     **settings: Any,
 ) -> Run:
     """Start a run: one processor over one set of items.

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from typing import Protocol
 
-from fanout.errors import CountError, UsageError
-from fanout.models import MAX_COUNTERS, CounterAbove
+from fanout.errors import CountError
+from fanout.models import MAX_COUNTERS
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 
@@ -50,48 +50,24 @@ def count(name: str, value: float = 1) -> None:
         raise CountError(
             f"{str(name)[:80]!r} cannot name a counter: use up to 40 letters, digits and _, no digit first"
         )
-    add(name, _number(name, value))
+    add(name, number(name, value))
 
 
-def check_condition(given: CounterAbove) -> CounterAbove:
-    """Return a condition as it will be used.
-
-    Raises:
-        UsageError: Its counter cannot be one, or it names no number that a counter may have.
-    """
-    try:
-        if type(given.counter) is not str or not NAME.fullmatch(given.counter):
-            raise CountError(f"{str(given.counter)[:80]!r} cannot name a counter")
-        return CounterAbove(given.counter, _number(given.counter, given.value))
-    except CountError as error:
-        raise UsageError(f"stop_when: {error}") from None
-
-
-def parse_condition(text: str) -> CounterAbove:
-    """Return what a condition such as `usd > 200` says.
+def number(name: str, value: object) -> float:
+    """Return what may be counted.
 
     Raises:
-        UsageError: It is none.
+        CountError: It is no number, not finite, or negative.
     """
-    counter, _, value = (part.strip() for part in text.partition(">"))
-    try:
-        return check_condition(CounterAbove(counter, float(value)))
-    except ValueError:
-        raise UsageError(
-            f"{text!r} is no condition: say the name of a counter and a number, as 'usd > 200'"
-        ) from None
-
-
-def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise CountError(f"counter {name!r} adds up numbers, not {type(value).__name__} ({str(value)[:80]})")
     try:
-        number = float(value)
+        found = float(value)
     except OverflowError:
-        number = math.inf
-    if not math.isfinite(number) or number < 0:
+        found = math.inf
+    if not math.isfinite(found) or found < 0:
         raise CountError(f"counter {name!r} adds up finite numbers from 0 on, not {str(value)[:80]}")
-    return number
+    return found
 
 
 class Attempt(Protocol):

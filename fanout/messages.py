@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fanout.compensation import Compensator, Undone
-from fanout.models import CounterAbove, Json, Page, PartitionTime, RestRef, RunResult, Scan, Source, Totals
+from fanout.models import Json, Page, PartitionTime, RestRef, RunResult, Scan, Source, Totals
 from fanout.selection import Selection
+from fanout.stopping import StopWhen
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class RunInput:
     settings: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     previous: str | None = None
-    stop_when: CounterAbove | None = None
+    stop_when: StopWhen | None = None
     attributes: list[str] = field(default_factory=list)
     scheduled: Scheduled | None = None
     rerun: Selection | None = None

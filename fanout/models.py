@@ -242,6 +242,9 @@ class FailureKind:
 MAX_COUNTERS = 20
 """Counters of a run: they are labels of metrics, and in every commit."""
 
+MATCHES = "fanout.matches"
+"""Stands for `Totals.matched` among counters; no counter of a processor's can have that name."""
+
 OTHER = "other"
 """What counts for the names beyond those that are told apart."""
 
@@ -257,6 +260,7 @@ class Totals:
         batches: Commits.
         result_bytes: Bytes of result rows.
         counters: Sums of what processors have counted; at most `MAX_COUNTERS` names, the rest under `"other"`.
+        matched: Items with a committed result whose output is not null.
     """
 
     MAX_ERROR_TYPES = 20
@@ -267,11 +271,16 @@ class Totals:
     batches: int = 0
     result_bytes: int = 0
     counters: dict[str, float] = field(default_factory=dict)
+    matched: int = 0
 
     @property
     def done(self) -> int:
         """Items with an outcome."""
         return self.succeeded + self.failed
+
+    def counted(self, name: str) -> float:
+        """Return what a counter has come to; `MATCHES` is one, too."""
+        return self.matched if name == MATCHES else self.counters.get(name, 0.0)
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(
@@ -281,6 +290,7 @@ class Totals:
             batches=self.batches + other.batches,
             result_bytes=self.result_bytes + other.result_bytes,
             counters=summed(self.counters, other.counters, MAX_COUNTERS),
+            matched=self.matched + other.matched,
         )
 
 
@@ -436,6 +446,8 @@ class RunResult:
         counters: Sums of what the processor has counted, of the items with an outcome.
         reason: Why it ended early, where neither a person nor an error ended it.
         rerun: Of a rerun, what it has taken up again, in words; then all numbers are of these items.
+        matched: Of a search (`stop_when=FirstSuccess()`), how many results have an output that is not None; None for
+            other runs.
     """
 
     run_id: str
@@ -452,14 +464,20 @@ class RunResult:
     counters: dict[str, float] = field(default_factory=dict)
     reason: str = ""
     rerun: str = ""
+    matched: int | None = None
+
+    @property
+    def found(self) -> bool:
+        """Whether the run is a search that has ended early because it has found enough."""
+        return self.status is Status.STOPPED and self.matched is not None and bool(self.reason)
 
     def raise_for_failures(self) -> RunResult:
-        """Return the result itself when every item succeeded.
+        """Return the result itself when every item succeeded; of a search that has found enough, every one it ran.
 
         Raises:
             RunFailed: An item failed or was not run.
         """
-        if self.failed or self.not_run:
+        if self.failed or (self.not_run and not self.found):
             reasons = ", ".join(f"{n:,} {name}" for name, n in self.error_types.items())
             raise RunFailed(
                 f"{self.failed:,} of {self.items:,} items of {self.run_id!r} failed"

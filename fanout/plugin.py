@@ -37,6 +37,7 @@ SHARED_MODULES = [
         "quick",
         "rates",
         "selection",
+        "stopping",
         "storage",
         "topology",
         "wire",

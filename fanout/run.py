@@ -40,7 +40,8 @@ class Run(Looks, Rows, Orders):
         """Wait for the run to end.
 
         Returns:
-            What it did, where it ended as SUCCEEDED or COMPLETED_WITH_FAILURES.
+            What it did, where it ended as SUCCEEDED or COMPLETED_WITH_FAILURES; or as STOPPED, because it was to stop
+            at a number of matches (`FirstSuccess`) and has found them.
 
         Raises:
             RunFailed: It ended otherwise.
@@ -56,7 +57,7 @@ class Run(Looks, Rows, Orders):
                 if later in (None, execution):
                     raise await self._failure(error.cause) from None
                 execution = later
-        if result.status is Status.STOPPED:
+        if result.status is Status.STOPPED and not result.found:
             why = f"stopped: {result.reason}" if result.reason else "drained"
             raise RunFailed(f"run {self.id!r} was {why}", status=result.status, result=result)
         return result

@@ -11,6 +11,7 @@ from fanout.failurekinds import FailureKinds
 from fanout.models import Failure, FailureKind, ItemResult
 from fanout.runhandle import Handle
 from fanout.storage.reading import chunks, find_key, find_row
+from fanout.writers.jsonl import is_match
 
 
 class Rows(Handle):
@@ -24,6 +25,16 @@ class Rows(Handle):
         """
         async for rows in self.rows("results", ordered=ordered):
             for row in rows:
+                yield ItemResult(**from_json(row))
+
+    async def matches(self, *, ordered: bool = False) -> AsyncIterator[ItemResult]:
+        """Yield the committed results whose output is not None: what a search has found.
+
+        Args:
+            ordered: In the order of the items; otherwise as they lie in the output.
+        """
+        async for rows in self.rows("results", ordered=ordered):
+            for row in filter(is_match, rows):
                 yield ItemResult(**from_json(row))
 
     async def failures(self, *, error_type: str | None = None) -> AsyncIterator[Failure]:

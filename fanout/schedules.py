@@ -10,9 +10,7 @@ from typing import Any
 from temporalio.client import Client, ScheduleActionStartWorkflow
 
 from fanout import messages, searchattributes, templates, wire
-from fanout.counting import check_condition
 from fanout.errors import UsageError
-from fanout.models import CounterAbove
 from fanout.observability import details
 from fanout.options import check, from_environment
 from fanout.plugin import store_of
@@ -20,6 +18,7 @@ from fanout.processors import Processor, as_processor
 from fanout.readers import Items, Reader
 from fanout.readers.items import StagedItems
 from fanout.starting import default_task_queue
+from fanout.stopping import StopWhen, check_condition
 from fanout.storage.layout import check_run_id, staged_path
 from fanout.storage.roots import to_url
 from fanout.storage.stores import open_store
@@ -38,7 +37,7 @@ async def schedule_action(
     output: str | os.PathLike[str] | None = None,
     params: Mapping[str, Any] | None = None,
     time_zone: str = "UTC",
-    stop_when: CounterAbove | None = None,
+    stop_when: StopWhen | None = None,
     **settings: Any,
 ) -> ScheduleActionStartWorkflow:
     """Return the action that starts a run whenever a schedule of Temporal's says so.

@@ -11,6 +11,7 @@ from typing import Any
 from fanout.beside import beside
 from fanout.children.budget import INFLIGHT_BYTES, Budget
 from fanout.children.gate import Gate, Gates
+from fanout.children.searching import Searches
 from fanout.errors import WorkerExhausted
 from fanout.item_processes import ItemProcesses
 from fanout.observability.logs import get_logger
@@ -36,6 +37,7 @@ class Workbench:
     Attributes:
         budget: The bytes that batches may hold.
         gates: Where items wait for the rate limits of their runs.
+        searches: What batches have found whose runs look for something.
         metrics: What is measured of batches.
         watchdog: Watches the event loop while a batch runs.
         exhausted: Set when this process is of no use any more.
@@ -62,6 +64,7 @@ class Workbench:
         self._resources: dict[str, Any] = {}
         self.budget = Budget(max_inflight_bytes)
         self.gates = Gates()
+        self.searches = Searches()
         self.metrics = Metrics()
         self.exhausted = asyncio.Event()
         self.exhaustion = ""

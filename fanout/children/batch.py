@@ -15,7 +15,7 @@ from structlog.contextvars import bound_contextvars
 from temporalio import activity
 from temporalio.runtime import Runtime
 
-from fanout import topology
+from fanout import stopping, topology
 from fanout.boundary import failing
 from fanout.children import undoing
 from fanout.children.book import HOLD_SECONDS, Book
@@ -165,7 +165,7 @@ class BatchActivity:
                 window = self._window(job, book, await _context(job.processor))
                 job.execution.measure = lambda: _effort(window, book, job.life)
                 with self._bench.budget.holding(window, most), self._bench.watchdog.watching(heartbeat):
-                    with job.metrics.watching(window):
+                    with job.metrics.watching(window), self._searching(job, book, window):
                         await run_window(window, job.execution, job.life, aside, last=job.batch.last)
                     commit = await to_the_end(_decide(job, book, aside), job.life)
         job.metrics.ended(seconds=job.execution.seconds, retries=book.retries, durations=window.durations)
@@ -221,6 +221,10 @@ class BatchActivity:
             return contextlib.nullcontext()
         least = job.processor.list_size or 1
         return self._bench.gates.opened(job.batch.nonce, rate, job.limit, least=least)
+
+    def _searching(self, job: _Job, book: Book, window: Window) -> contextlib.AbstractContextManager[None]:
+        wanted = stopping.wanted(job.record.stop_when)
+        return self._bench.searches.joined(job.batch.nonce, wanted, book, window)
 
     def _window(self, job: _Job, book: Book, context: contextvars.Context) -> Window:
         processor = job.processor

@@ -32,7 +32,7 @@ from fanout.options import Options
 from fanout.processors import Processor
 from fanout.readers.base import Records, Unreadable
 from fanout.storage.rests import Items
-from fanout.writers.jsonl import failure_row, result_rows
+from fanout.writers.jsonl import NO_MATCH, failure_row, result_rows
 
 MAX_SAMPLES = 3
 
@@ -52,6 +52,7 @@ class Rows:
     error_types: dict[str, int]
     first: int
     counters: dict[str, float] = field(default_factory=dict)
+    matched: int = 0
 
 
 @dataclass
@@ -242,12 +243,14 @@ class Book:
         failed = sorted(position for position, row in failures.items() if row)
         first = next((position for position, output in enumerate(outputs) if output), None)
         error_types, self.error_types = self.error_types, {}
+        results = result_rows(self.indexes, outputs, None if self.key is None else self.key_of)
         rows = Rows(
-            results=result_rows(self.indexes, outputs, None if self.key is None else self.key_of),
+            results=results,
             failures=[failures[position] for position in failed],
             error_types=error_types,
             first=min((self.indexes[p] for p in (first, *failed[:1]) if p is not None), default=0),
             counters=self.tally.collect(),
+            matched=len(results) - outputs.count(NO_MATCH),
         )
         # In place: slots hold this very list.
         outputs[:] = [WRITTEN if output else output for output in outputs]

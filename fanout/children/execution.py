@@ -179,6 +179,7 @@ class Execution:
             failed=done.failed + len(rows.failures),
             error_types=dict(Counter(done.error_types) + Counter(rows.error_types)),
             counters=summed(done.counters, rows.counters, MAX_COUNTERS),
+            matched=done.matched + rows.matched,
         )
 
     async def _write_kind(

@@ -167,7 +167,7 @@ class Partition:
     @property
     def interim(self) -> Interim:
         """What it would tell the node above just now."""
-        counters = {name: self._totals.counters.get(name, 0.0) for name in self._standing.tell_counters}
+        counters = {name: self._totals.counted(name) for name in self._standing.tell_counters}
         return Interim(workflow.info().workflow_id, self._totals.failed, counters)
 
     @property

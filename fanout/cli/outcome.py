@@ -66,7 +66,7 @@ def summarize(result: RunResult, flags: str = "", more: str | None = None) -> No
 
     rows: list[tuple[str, object]] = [
         ("run", result.run_id),
-        ("status", Text(result.status, style=style_of(result.status))),
+        ("status", Text(result.status, style="green" if result.found else style_of(result.status))),
         ("items", f"{result.items:,}{', ' if result.rerun else ''}{result.rerun}"),
         ("succeeded", f"{result.succeeded:,}"),
     ]
@@ -74,6 +74,10 @@ def summarize(result: RunResult, flags: str = "", more: str | None = None) -> No
         rows.append(("failed", Text(f"{result.failed:,}{_reasons(result)}", style="red")))
     if result.not_run:
         rows.append(("not run", f"{result.not_run:,}"))
+    if result.matched is not None:
+        rows.append(("matches", f"{result.matched:,}"))
+    if result.found:
+        rows.append(("ended", result.reason))
     done = result.succeeded + result.failed
     speed = f", {per_second(done / result.seconds)}" if result.seconds > 0 and done else ""
     rows.append(("took", f"{_took(result.seconds)}{speed}"))
@@ -100,11 +104,12 @@ def _next(result: RunResult, flags: str, more: str | None) -> list[tuple[bool, s
     commands = []
     if result.failed:
         commands.append(f"fanout failures {result.run_id}{flags}")
-    if result.not_run or result.failed:
+    if result.failed or (result.not_run and not result.found):
         processor = " --processor MODULE:NAME" if flags else ""
         commands.append(f"fanout rerun {result.run_id}{flags}{processor}")
     if result.succeeded:
-        commands.append(f"fanout results {result.run_id}{flags} -o results.jsonl")
+        kept = " --matches" if result.matched is not None else ""
+        commands.append(f"fanout results {result.run_id}{flags}{kept} -o results.jsonl")
     if more:
         commands.append(more)
     return [(number == 0, text) for number, text in enumerate(commands)]

@@ -37,6 +37,9 @@ async def results(
         str, typer.Option("--output", "-o", metavar="FILE", help="A file to write; - for stdout.")
     ] = STDOUT,
     ordered: Annotated[bool, typer.Option("--ordered", help="In the order of the items.")] = False,
+    matches: Annotated[
+        bool, typer.Option("--matches", help="Only those whose output is not null: what a search has found.")
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many.")] = None,
 ) -> int:
     """Write a run's results as JSON Lines, also while it runs: those committed so far."""
@@ -50,7 +53,8 @@ async def results(
         handle = api.get_run(client, run)
         count = 0
         with _opened(file) as out:
-            async for rows in limited(handle.rows("results", ordered=ordered), limit):
+            found = handle.rows("results", ordered=ordered)
+            async for rows in limited(_matching(found) if matches else found, limit):
                 out.write(b"\n".join(rows) + b"\n")
                 count += len(rows)
     if file != STDOUT:
@@ -164,6 +168,13 @@ def _opened(file: str) -> Iterator[IO[bytes]]:
         raise UsageError(f"cannot write {file}: {error.strerror}") from None
     finally:
         draft.unlink(missing_ok=True)
+
+
+async def _matching(rows: AsyncIterator[list[bytes]]) -> AsyncIterator[list[bytes]]:
+    from fanout.writers.jsonl import is_match
+
+    async for some in rows:
+        yield list(filter(is_match, some))
 
 
 async def limited(rows: AsyncIterator[list[bytes]], limit: int | None) -> AsyncIterator[list[bytes]]:

@@ -17,9 +17,9 @@ from fanout.cli.flags import command
 from fanout.cli.following import Processes, check_local, default_processes, detaching, leave, shown, workers
 from fanout.cli.outcome import settle
 from fanout.cli.settings import Settings
-from fanout.cli.sourceflags import Params, ProcessorName, SourceFlags, SourceName
-from fanout.counting import parse_condition
+from fanout.cli.sourceflags import Params, ProcessorName, SourceFlags, SourceName, StopWhen
 from fanout.errors import RunExists, UsageError
+from fanout.stopping import parse_condition
 
 if TYPE_CHECKING:
     from fanout.run import Run
@@ -49,12 +49,6 @@ async def run(
     continue_: Annotated[
         bool, typer.Option("--continue", help="Run the items after those that the run of this id ended with.")
     ] = False,
-    stop_when: Annotated[
-        str | None,
-        typer.Option(
-            help="End the run early when a counter is above a value: 'usd > 200'.", metavar="CONDITION"
-        ),
-    ] = None,
     compensate: Annotated[
         str | None,
         typer.Option(
@@ -62,6 +56,7 @@ async def run(
             help="The processor that undoes what succeeded, if the run fails or is canceled: its name, or MODULE:NAME.",
         ),
     ] = None,
+    stop_when: StopWhen = None,
     processes: Processes = None,
     detach: Annotated[bool, typer.Option("--detach", help="Start the run, print its id, and leave.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,

@@ -20,10 +20,10 @@ from fanout.cli.inspect import AsJson
 from fanout.cli.scheduleshow import data_of, first_of, next_of, rows_of, run_of, show, state_of
 from fanout.cli.schedulespec import When, moment_of, policy_of, words
 from fanout.cli.settings import Settings
-from fanout.cli.sourceflags import Params, ProcessorName, SourceFlags, SourceName
+from fanout.cli.sourceflags import Params, ProcessorName, SourceFlags, SourceName, StopWhen
 from fanout.cli.sources import check_file
-from fanout.counting import parse_condition
 from fanout.errors import FanoutError, UsageError
+from fanout.stopping import parse_condition
 
 if TYPE_CHECKING:
     from temporalio.client import (
@@ -50,10 +50,6 @@ Queue = Annotated[
 ]
 Output = Annotated[
     str | None, typer.Option("--output", "-o", help="URL or folder for the outputs; default FANOUT_STORE.")
-]
-StopWhen = Annotated[
-    str | None,
-    typer.Option(help="End a run early when a counter is above a value: 'usd > 200'.", metavar="CONDITION"),
 ]
 Overlap = Annotated[
     str | None,

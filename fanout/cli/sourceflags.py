@@ -25,6 +25,14 @@ Params = Annotated[
     list[str] | None,
     typer.Option(help="Parameter of the processor; may be repeated.", metavar="NAME=VALUE"),
 ]
+StopWhen = Annotated[
+    str | None,
+    typer.Option(
+        help="End the run early: 'usd > 200' once a counter is above a value, first-success (or first-success=3) once "
+        "so many items have an output that is not null.",
+        metavar="CONDITION",
+    ),
+]
 
 
 def _flag(text: str, **more: Any) -> Any:

@@ -92,6 +92,7 @@ class ParentActivities:
                     environment=run.environment,
                     undone=await undoing.measured(run.undone, undone),
                     compensator=None if run.compensate is None else run.compensate.processor,
+                    stop_when=run.stop_when,
                 ),
             )
             await undoing.note(run, output)

@@ -149,7 +149,7 @@ class Branch:
         """What it would tell the node above just now: of those that have ended, and by what the live ones have said."""
         heard = [slot.heard for slot in self.live.values() if slot.heard is not None]
         counters = {
-            name: sum((said.counters.get(name, 0.0) for said in heard), self.totals.counters.get(name, 0.0))
+            name: sum((said.counters.get(name, 0.0) for said in heard), self.totals.counted(name))
             for name in self._standing.tell_counters
         }
         failed = self.totals.failed + sum(said.failed for said in heard)

@@ -8,8 +8,8 @@ from math import ceil
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from fanout.models import CounterAbove, Totals
-    from fanout.tolerance import TELLINGS, Tolerance
+    from fanout.models import Totals
+    from fanout.tolerance import Tolerance
 
 LOOK_AGAIN = 1.1
 """Factor by which failures grow between two counts of all that is settled: each costs the history three events."""
@@ -78,9 +78,3 @@ class Judge:
         """Tell whether it does not matter how many items are settled."""
         total = self._total()
         return self.tolerance.is_exceeded(failed, MORE_THAN_ALL if total is None else total, total)
-
-
-def counter_steps(enough: CounterAbove | None) -> dict[str, float]:
-    """Return by how much each counter is to rise before a node speaks of it."""
-    # A counter that is to stay at nothing is heard of whenever it rises.
-    return {} if enough is None else {enough.counter: enough.value / TELLINGS or 1e-12}

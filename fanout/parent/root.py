@@ -13,7 +13,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
-    from fanout import orders, quick, searchattributes, tolerance, topology, wire
+    from fanout import orders, quick, searchattributes, stopping, tolerance, topology, wire
     from fanout.children.partition import Partition
     from fanout.compensation import COMPENSATED
     from fanout.errors import FanoutError
@@ -186,7 +186,7 @@ class RunWorkflow:
             draining=stance.draining,
             revoked=stance.revoked,
             tell_every=self._judge.tell_every if self._judge else 0,
-            tell_counters=judge.counter_steps(self._order.stop_when),
+            tell_counters=stopping.steps(self._order.stop_when),
             rate=per_second(stance.rate_limit or self._rate_limit) / max(concurrency, 1),
         )
 
@@ -223,7 +223,7 @@ class RunWorkflow:
     async def _keep_counting(self) -> None:
         enough = self._order.stop_when
         if enough is not None:
-            await workflow.wait_condition(lambda: self._counted(enough.counter) > enough.value)
+            await workflow.wait_condition(lambda: stopping.has_come(enough, self._counted))
             self._take(orders.stop(self._stance))
 
     def _counted(self, counter: str) -> float:
@@ -365,8 +365,7 @@ class RunWorkflow:
             # Of a run that is canceled while it is drained, the stronger order counts.
             status = Status.STOPPED if self._stance.draining and not canceled else Status.CANCELED
             if self._stance.enough and enough is not None:
-                reason = f"{enough.counter} is {totals.counters.get(enough.counter, 0.0):,.12g}; "
-                reason += f"it was to stop when {enough}"
+                reason = stopping.reason(enough, totals)
         elif totals.failed:
             status = Status.COMPLETED_WITH_FAILURES
         else:
@@ -386,6 +385,7 @@ class RunWorkflow:
             counters=totals.counters,
             reason=reason,
             rerun="" if self._order.rerun is None else self._order.rerun.words,
+            matched=totals.matched if isinstance(enough, stopping.FirstSuccess) else None,
         )
 
     async def _compensate(self, status: Status) -> None:

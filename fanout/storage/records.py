@@ -11,6 +11,7 @@ from fanout import durations
 from fanout.compensation import Undone
 from fanout.models import Json, Page, RestRef, RunResult, Source, Totals
 from fanout.selection import Selection
+from fanout.stopping import StopWhen
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class RunRecord:
         environment: Options that the caller's environment said; likewise.
         undone: What it undoes, where it is a compensation.
         compensator: Registered name of the processor that undoes it, where the caller said one.
+        stop_when: What ends the run early.
     """
 
     nonce: str
@@ -48,6 +50,7 @@ class RunRecord:
     environment: dict[str, Json] | None = None
     undone: Undone | None = None
     compensator: str | None = None
+    stop_when: StopWhen | None = None
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,7 @@ class Commit:
         written: When it was written, in seconds since the epoch.
         counters: Sums of what was counted by the items that have their outcome here.
         effort: What it took.
+        matched: Items whose output is not null.
     """
 
     nonce: str
@@ -209,6 +213,7 @@ class Commit:
     written: float = 0.0
     counters: dict[str, float] = field(default_factory=dict)
     effort: Effort = field(default_factory=Effort)
+    matched: int = 0
 
     @property
     def totals(self) -> Totals:
@@ -220,6 +225,7 @@ class Commit:
             batches=1,
             result_bytes=sum(data.size for data in self.results),
             counters=self.counters,
+            matched=self.matched,
         )
 
 

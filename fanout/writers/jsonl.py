@@ -8,6 +8,9 @@ from pydantic_core import to_json
 
 from fanout.models import Failure
 
+NO_MATCH = b"null"
+"""The output that says that an item is not what a search looks for."""
+
 
 def result_rows(
     indexes: Sequence[int], outputs: Sequence[bytes | None], key_of: Callable[[int], str] | None
@@ -30,6 +33,11 @@ def result_rows(
         for position, output in enumerate(outputs)
         if output
     ]
+
+
+def is_match(row: bytes) -> bool:
+    """Tell whether the output in a row of results is not null."""
+    return not row.endswith((b'"output":null}', b'"output":null}\n'))
 
 
 def failure_row(failure: Failure) -> bytes:

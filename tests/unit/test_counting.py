@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fanout
-from fanout.counting import Tally, current, parse_condition
-from fanout.errors import UsageError
-from fanout.models import MAX_COUNTERS, CounterAbove, Totals
+from fanout.counting import Tally, current
+from fanout.models import MAX_COUNTERS, Totals
 from fanout.observability.drawing import amount
 
 
@@ -155,16 +154,3 @@ def test_whatever_is_tried_again_and_written_meanwhile_each_item_counts_once(
             assert found == expected, "what is collected is that of the items with an outcome"
         assert len(tally._pending) <= 2 * slots
     assert found + tally.collect().get("n", 0.0) == expected
-
-
-@pytest.mark.parametrize(("text", "value"), [("usd > 200", 200.0), ("usd>0", 0.0), (" usd >1e3 ", 1000.0)])
-def test_a_condition_is_a_counter_and_a_number(text: str, value: float) -> None:
-    assert parse_condition(text) == CounterAbove("usd", value)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "usd", "usd >", "> 3", "usd < 3", "usd > many", "usd > -1", "usd > nan"]
-)
-def test_any_other_condition_is_refused(text: str) -> None:
-    with pytest.raises(UsageError):
-        parse_condition(text)

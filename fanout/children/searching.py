@@ -1,0 +1,73 @@
+"""The batches of one process that search: once they have found enough, none of them begins anything more.
+
+Commits say what was found, and the root stops the run by that; but a batch may have long to go until then. To stop a
+batch early is always safe: what it has not begun is handed back, and runs if it has to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isinf
+from typing import Any
+
+from fanout.children.book import Book
+from fanout.children.window import Window
+from fanout.writers.jsonl import NO_MATCH
+
+
+@dataclass(eq=False)
+class _Batch:
+    window: Window
+    found: int = 0
+
+
+class Searches:
+    """What the batches of this process have found and not committed yet, by run."""
+
+    def __init__(self) -> None:
+        self._batches: dict[str, list[_Batch]] = {}
+
+    @contextmanager
+    def joined(self, nonce: str, wanted: float, book: Book, window: Window) -> Iterator[None]:
+        """Let a batch take part, before its window runs.
+
+        Args:
+            nonce: The run's.
+            wanted: How many matches are enough; infinite where the run does not search.
+            book: The batch's items.
+            window: Runs them.
+        """
+        if isinf(wanted):
+            yield
+            return
+        loop, mine = asyncio.get_running_loop(), _Batch(window)
+        batches = self._batches.setdefault(nonce, [])
+        batches.append(mine)
+
+        def note() -> None:
+            mine.found += 1
+            if sum(batch.found for batch in batches) >= wanted:
+                for batch in batches:
+                    batch.window.stop()
+
+        # Where items run in threads, windows are stopped all the same by the loop they belong to.
+        book.dump = _noting(book.dump, lambda: loop.call_soon_threadsafe(note))
+        try:
+            yield
+        finally:
+            batches.remove(mine)
+            if not batches:
+                del self._batches[nonce]
+
+
+def _noting(dump: Callable[[Any], bytes], note: Callable[[], object]) -> Callable[[Any], bytes]:
+    def noting(output: Any) -> bytes:
+        row = dump(output)
+        if row != NO_MATCH:
+            note()
+        return row
+
+    return noting
