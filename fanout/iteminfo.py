@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from temporalio import workflow
+
+from fanout.wire import ITEM_MEMO
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ current: contextvars.ContextVar[Callable[[], Info]] = contextvars.ContextVar("fa
 
 
 def info() -> Info:
-    """Return what is known of the item that the calling processor runs for.
+    """Return what is known of the item that the calling processor runs for; also in the workflow of an item.
 
     With `list_size`, that is the first item of the list.
 
@@ -49,6 +52,8 @@ def info() -> Info:
         RuntimeError: Not called from within a processor.
     """
     ask = current.get(None)
+    if ask is None and workflow.in_workflow() and ITEM_MEMO in workflow.memo():
+        return Info(**workflow.memo_value(ITEM_MEMO, type_hint=dict))
     if ask is None:
         raise RuntimeError("fanout.info() is known only inside a processor")
     return ask()

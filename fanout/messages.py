@@ -179,6 +179,7 @@ class Standing:
         tell_counters: And of counters, by name, after each was raised by so much.
         rate: Items that may begin in a second for each of those in flight; 0 for any number. So the rate goes where
             the concurrency goes.
+        enough: What ends the run early: a partition where this has come about by itself begins nothing more.
     """
 
     version: int
@@ -190,6 +191,7 @@ class Standing:
     tell_every: int = 0
     tell_counters: dict[str, float] = field(default_factory=dict)
     rate: float = 0.0
+    enough: StopWhen | None = None
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,14 @@ SHARED_MODULES = [
     f"fanout.{name}"
     for name in (
         "compensation",
+        "counting",
         "errors",
+        "iteminfo",
+        "itemworkflows",
         "messages",
         "models",
         "options",
+        "processors",
         "quick",
         "rates",
         "selection",
@@ -188,7 +192,8 @@ class Plugin(SimplePlugin):
 
     def _with_workflows(self, existing: Sequence[type] | None) -> Sequence[type]:
         there = list(existing or ())
-        return [*there, *(workflow for workflow in WORKFLOWS if workflow not in there)]
+        of_items = [made.workflow for made in self.processors.values() if made.workflow is not None]
+        return [*there, *(workflow for workflow in WORKFLOWS + of_items if workflow not in there)]
 
     def _all_roots(self, given: Sequence[str | os.PathLike[str]] | None) -> list[str]:
         if given is None:

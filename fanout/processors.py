@@ -6,33 +6,26 @@ written; keyword-only parameters are the parameters of a run.
 
 from __future__ import annotations
 
-import functools
 import inspect
-import sys
-import typing
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
-import typing_extensions
-from pydantic import (
-    ConfigDict,
-    PydanticSchemaGenerationError,
-    PydanticUserError,
-    TypeAdapter,
-    ValidationError,
-    create_model,
-)
+from pydantic import TypeAdapter, ValidationError
+from temporalio import workflow
 from temporalio.common import RetryPolicy
 
+from fanout.annotations import adapter, read_signature
 from fanout.compensators import check_types, unpacking
 from fanout.errors import UnknownProcessor, UsageError
+from fanout.itemworkflows import call_of, workflow_name
 from fanout.models import Json
 from fanout.options import check, from_retry_policy
 
 P = ParamSpec("P")
 R = TypeVar("R")
+W = TypeVar("W")
 
 Executor = Literal["thread", "process"]
 Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
@@ -57,6 +50,7 @@ class Processor(Generic[P, R]):
         compensates: Name of the processor whose work it undoes, where it says so.
         undoes: Of a compensating one that takes the output of an item: how that is read.
         body: The function as one of what a window hands over: the item, or the item with that output.
+        workflow: The Temporal workflow that runs an item; None where the function does.
     """
 
     def __init__(
@@ -72,6 +66,7 @@ class Processor(Generic[P, R]):
         task_queue: str | None,
         is_activity: bool,
         compensates: Processor[..., Any] | str | None = None,
+        workflow: type | None = None,
     ) -> None:
         self.name = name
         self.version = version
@@ -83,19 +78,20 @@ class Processor(Generic[P, R]):
         self.task_queue = task_queue
         self.is_activity = is_activity
         self.compensates = compensates.name if isinstance(compensates, Processor) else compensates
+        self.workflow = workflow
         self.__wrapped__ = function
         self.__name__ = name
         self.__doc__ = function.__doc__
         self.__module__ = function.__module__
         self.__qualname__ = getattr(function, "__qualname__", name)
-        item, undone, output, params = _read_signature(self)
+        item, undone, output, params = read_signature(self)
         self.item_type: Any = item
-        self.items: TypeAdapter[Any] = _adapter(item, f"the item of processor {name!r}")
-        self.outputs: TypeAdapter[Any] = _adapter(output, f"the output of processor {name!r}")
+        self.items: TypeAdapter[Any] = adapter(item, f"the item of processor {name!r}")
+        self.outputs: TypeAdapter[Any] = adapter(output, f"the output of processor {name!r}")
         self.undoes: TypeAdapter[Any] | None = None
         self.body: Callable[..., Any] = function
         if undone is not None:
-            self.undoes = _adapter(undone, f"the output that processor {name!r} undoes")
+            self.undoes = adapter(undone, f"the output that processor {name!r} undoes")
             self.body = unpacking(function, lists=list_size is not None)
         if isinstance(compensates, Processor):
             check_types(self, compensates)
@@ -171,6 +167,18 @@ def find(name: str, among: Mapping[str, Processor[..., Any]] | None = None) -> P
     return known[name]
 
 
+class Decorator(Protocol):
+    """Makes a processor of what it decorates; a workflow class stays what it is."""
+
+    @overload
+    def __call__(self, target: type[W], /) -> type[W]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, target: Callable[P, R], /) -> Processor[P, R]: ...
+
+
+# A class is callable, too: the first that fits counts.
+@overload
+def processor(function: type[W], /) -> type[W]: ...  # type: ignore[overload-overlap]
 @overload
 def processor(function: Callable[P, R], /) -> Processor[P, R]: ...
 @overload
@@ -208,9 +216,9 @@ def processor(
     lifespan: Lifespan | None = None,
     rate_limit: str | None = None,
     compensates: Processor[..., Any] | str | None = None,
-) -> Callable[[Callable[P, R]], Processor[P, R]]: ...
+) -> Decorator: ...
 def processor(
-    function: Callable[P, R] | None = None,
+    function: Any = None,
     /,
     *,
     name: str | None = None,
@@ -225,11 +233,13 @@ def processor(
     lifespan: Lifespan | None = None,
     rate_limit: str | None = None,
     compensates: Processor[..., Any] | str | None = None,
-) -> Processor[P, R] | Callable[[Callable[P, R]], Processor[P, R]]:
+) -> Any:
     """Make a processor of a function for one item: as a decorator, or around an existing function or activity.
 
+    A class decorated with `@workflow.defn` makes one as well, with a workflow for each item; it is returned as it is.
+
     Args:
-        function: `async def`, `def`, a bound method, or a function decorated with `@activity.defn`.
+        function: `async def`, `def`, a bound method, or a function decorated with `@activity.defn`; or a workflow.
         name: Registered name; the function's own (an activity's: its activity name) by default.
         version: Recorded with failures; `"1"` by default.
         retries: Further attempts of an item after its first one failed.
@@ -252,9 +262,13 @@ def processor(
         UsageError: The function or a setting does not fit; the text says what and why.
     """
 
-    def make(target: Callable[P, R]) -> Processor[P, R]:
+    def make(target: Any) -> Any:
         if not callable(target):
             raise UsageError(f"a processor is a function, not {target!r}")
+        runs = workflow_name(target)
+        if runs is not None and workflow.unsafe.in_sandbox():
+            # Imported once more for a workflow that runs: the worker has the processor already.
+            return target
         settings: dict[str, Any] = {}
         if retry_policy is not None:
             if retries is not None or non_retryable is not None:
@@ -268,33 +282,69 @@ def processor(
             settings["timeout"] = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
         if rate_limit is not None:
             settings["rate_limit"] = rate_limit
-        made = Processor(
-            target,
-            name=name or _name_of(target),
+        if runs is not None:
+            _check_workflow(runs, name, executor, list_size, lifespan)
+            # What has timers and signals of its own may take days.
+            settings.setdefault("timeout", None)
+        function = target if runs is None else call_of(target)
+        made: Processor[..., Any] = Processor(
+            function,
+            name=runs or name or _name_of(target),
             version=str(version) if version is not None else "1",
             settings=check(settings),
-            executor=_executor_of(target, executor),
+            executor=_executor_of(function, executor),
             list_size=list_size,
             lifespan=lifespan,
             task_queue=task_queue,
             is_activity=hasattr(target, _ACTIVITY_ATTRIBUTE),
             compensates=compensates,
+            workflow=None if runs is None else target,
         )
-        _registry[made.name] = made
-        return made
+        if not workflow.unsafe.in_sandbox():
+            _registry[made.name] = made
+        return made if runs is None else target
 
     return make if function is None else make(function)
 
 
 def as_processor(target: Processor[..., Any] | Callable[..., Any]) -> Processor[..., Any]:
-    """Return the processor itself, or one made of a plain function with default settings."""
-    return target if isinstance(target, Processor) else processor(target)
+    """Return the processor itself, the one of a workflow, or one made of a plain function with default settings."""
+    if isinstance(target, Processor):
+        return target
+    runs = workflow_name(target)
+    if runs is None:
+        made: Processor[..., Any] = processor(target)
+        return made
+    known = _registry.get(runs)
+    if known is None or not _is_same(known.workflow, target):
+        processor(target)
+    return _registry[runs]
 
 
 def activity_name(function: Callable[..., Any]) -> str | None:
     """Return the activity type under which a function is registered with Temporal; None where it is no activity."""
     definition = getattr(function, _ACTIVITY_ATTRIBUTE, None)
     return definition.name if definition is not None else None
+
+
+def _is_same(known: type | None, target: Any) -> bool:
+    """Tell whether two classes are one: a workflow's sandbox has its own copy."""
+    return known is not None and (known.__module__, known.__qualname__) == (
+        target.__module__,
+        target.__qualname__,
+    )
+
+
+def _check_workflow(
+    runs: str, name: str | None, executor: Executor | None, list_size: int | None, lifespan: Lifespan | None
+) -> None:
+    what = f"processor {runs!r} is a workflow"
+    if name not in (None, runs):
+        raise UsageError(f"{what}: its name is that of the workflow; say @workflow.defn(name={name!r})")
+    given = {"executor": executor, "list_size": list_size, "lifespan": lifespan}
+    for setting, value in given.items():
+        if value is not None:
+            raise UsageError(f"{what}: it cannot have {setting}, which is for functions")
 
 
 def _name_of(function: Callable[..., Any]) -> str:
@@ -319,107 +369,6 @@ def _executor_of(function: Callable[..., Any], asked: Executor | None) -> Execut
     if asked not in (None, "thread", "process"):
         raise UsageError(f"executor must be 'thread' or 'process', got {asked!r}")
     return asked or "thread"
-
-
-def _read_signature(made: Processor[..., Any]) -> tuple[Any, Any, Any, Any]:
-    """Return the item's type, that of the output it undoes (None: it takes none), the output's, and the parameters."""
-    function = made.function
-    what = f"processor {made.name!r}"
-    if made.list_size is not None and made.list_size < 1:
-        raise UsageError(f"{what}: list_size must be at least 1, got {made.list_size}")
-    try:
-        hints = typing.get_type_hints(_plain(function), include_extras=True)
-    except NameError as error:
-        raise UsageError(f"{what}: its annotations name something unknown: {error}") from None
-    parameters = inspect.signature(function).parameters.values()
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    undoes = _check_arguments(made, positional)
-    item = hints.get(positional[0].name, Any)
-    undone = hints.get(positional[1].name, Any) if undoes else None
-    output = hints.get("return", Any)
-    if made.list_size is not None:
-        item, output = _element(item, what, "its argument"), _element_of_output(output)
-        undone = _element(undone, what, "the outputs") if undoes else None
-    fields: dict[str, Any] = {
-        p.name: (hints.get(p.name, Any), ... if p.default is p.empty else p.default)
-        for p in parameters
-        if p.kind is p.KEYWORD_ONLY
-    }
-    model = create_model(
-        f"{made.name} parameters", __config__=ConfigDict(arbitrary_types_allowed=False), **fields
-    )
-    return item, undone, output, model
-
-
-def _check_arguments(made: Processor[..., Any], positional: list[inspect.Parameter]) -> bool:
-    """Tell whether a processor takes the output of an item, after the item itself."""
-    takes = ["the item", *(["what its lifespan yields"] if made.lifespan else [])]
-    needed = [p for p in positional if p.default is p.empty]
-    undoes = made.compensates is not None and len(needed) > len(takes)
-    if undoes:
-        takes.insert(1, "the output that it undoes")
-    if len(positional) < len(takes) or len(needed) > len(takes):
-        raise UsageError(
-            f"processor {made.name!r} must take {', '.join(takes[:-1])}{' and ' if takes[:-1] else ''}{takes[-1]} "
-            f"as its positional argument{'s' if len(takes) > 1 else ''}, "
-            f"got ({', '.join(p.name for p in positional)}); parameters of a run come after a `*`"
-        )
-    return undoes
-
-
-def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function that carries the annotations: that of a partial, or of an object that can be called."""
-    found = inspect.unwrap(function)
-    while isinstance(found, functools.partial):
-        found = inspect.unwrap(found.func)
-    return found if inspect.isroutine(found) or inspect.isclass(found) else type(found).__call__
-
-
-def _element(annotation: Any, what: str, which: str) -> Any:
-    if annotation is Any:
-        return Any
-    arguments = typing.get_args(annotation)
-    if not arguments:
-        if annotation is list:
-            return Any
-        raise UsageError(
-            f"{what} has list_size: annotate {which} as a list, such as list[Image], not {annotation!r}"
-        )
-    return arguments[0]
-
-
-def _element_of_output(annotation: Any) -> Any:
-    arguments = typing.get_args(annotation)
-    if not arguments:
-        return Any
-    # A list processor may return exceptions in place of outputs: they are no part of the output's type.
-    kinds = typing.get_args(arguments[0]) or (arguments[0],)
-    if any(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
-        rest = tuple(k for k in kinds if not (isinstance(k, type) and issubclass(k, BaseException)))
-        return typing.Union[rest] if rest else Any  # noqa: UP007 - built from a tuple
-    return arguments[0]
-
-
-def _adapter(annotation: Any, what: str) -> TypeAdapter[Any]:
-    try:
-        return TypeAdapter(_readable(annotation))
-    except (PydanticSchemaGenerationError, PydanticUserError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(
-            f"{what} is annotated {annotation!r}, which cannot be read from or written to JSON: {reason}"
-        ) from None
-
-
-def _readable(annotation: Any) -> Any:
-    """Return an annotation that pydantic reads: before Python 3.12 it refuses `typing`'s own TypedDict."""
-    if sys.version_info >= (3, 12) or not typing.is_typeddict(annotation):
-        return annotation
-    hints = typing.get_type_hints(annotation, include_extras=True)
-    wrap = {True: typing.Required, False: typing.NotRequired}
-    fields = {
-        name: wrap[name in annotation.__required_keys__][_readable(hint)] for name, hint in hints.items()
-    }
-    return typing_extensions.TypedDict(annotation.__name__, fields)  # type: ignore[operator]
 
 
 __all__ = ["Processor", "activity_name", "as_processor", "find", "processor", "registered"]

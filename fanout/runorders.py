@@ -8,6 +8,7 @@ import uuid
 from typing import Any
 
 from fanout import messages, wire
+from fanout.children.item_workflows import terminate_all
 from fanout.errors import RunNotFound, UsageError
 from fanout.events import read_events
 from fanout.models import RunEvent
@@ -129,6 +130,7 @@ class Orders(Handle):
             RunNotFound: The server knows no such run, or it has ended.
         """
         await self._asked(self._handle().terminate(reason=reason))
+        await terminate_all(self.client, self.id, reason=reason)
 
     async def events(self) -> list[RunEvent]:
         """Return the orders that the run was given, the oldest first; needs no worker.

@@ -77,6 +77,11 @@ async def try_item(processor: Processor[..., Any], record: RunRecord, index: int
         UsageError: The run has no such item, or the processor does not take the run's parameters.
         SourceError: The source cannot be read here.
     """
+    if processor.workflow is not None:
+        raise UsageError(
+            f"processor {processor.name!r} is a workflow: it does not run in this process; its failed workflow is in "
+            "Temporal Web, and `temporal workflow reset` runs it again"
+        )
     here = copy.copy(processor)
     here.executor = here.executor and "thread"
     params = here.load_params(here.check_params(record.params))

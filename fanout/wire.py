@@ -47,6 +47,9 @@ RERUN_MEMO = "fanout.rerun"
 UNDONE_MEMO = "fanout.undone"
 """Of a compensation: id and output of the run that it undoes."""
 
+ITEM_MEMO = "fanout.item"
+"""Of the workflow of an item: what `fanout.info()` says of it."""
+
 STATUS_MEMO = "fanout.status"
 ITEMS_MEMO = "fanout.items"
 FAILED_MEMO = "fanout.failed"

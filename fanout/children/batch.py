@@ -23,6 +23,7 @@ from fanout.children.context import isolated
 from fanout.children.execution import Execution, Waiting, output
 from fanout.children.fitness import check_version
 from fanout.children.gate import Gate
+from fanout.children.item_workflows import ItemWorkflows
 from fanout.children.life import Life, Superseded
 from fanout.children.loading import Loader, Plan, divide
 from fanout.children.quarantine import QuarantineWindow
@@ -66,6 +67,11 @@ class _Job:
     def limit(self) -> int:
         """Items in flight at most: what earlier attempts gave up others have."""
         return max(1, self.batch.concurrency - self.life.given_up)
+
+    @property
+    def quarantined(self) -> bool:
+        """Whether items run in disposable processes; those that are workflows run wherever Temporal lets them."""
+        return self.life.account.suspect and self.processor.workflow is None
 
 
 class BatchActivity:
@@ -216,7 +222,7 @@ class BatchActivity:
 
     def _gate(self, job: _Job) -> contextlib.AbstractContextManager[Gate | None]:
         rate = job.batch.rate
-        if not rate or job.life.account.suspect:
+        if not rate or job.quarantined:
             # Of one in quarantine each cell has its part.
             return contextlib.nullcontext()
         least = job.processor.list_size or 1
@@ -228,7 +234,7 @@ class BatchActivity:
 
     def _window(self, job: _Job, book: Book, context: contextvars.Context) -> Window:
         processor = job.processor
-        if job.life.account.suspect:
+        if job.quarantined:
             _log.warning(
                 "batch in quarantine: it has killed its workers",
                 deaths=job.life.account.all_deaths,
@@ -243,7 +249,7 @@ class BatchActivity:
             )
         return open_window(
             book,
-            self._bench.bind(processor, processor.load_params(job.record.params), job.gate),
+            self._call(job),
             limit=job.limit,
             deadline=topology.OVERTIME * job.options.batch_seconds,
             context=context,
@@ -252,6 +258,13 @@ class BatchActivity:
             gate=job.gate,
             gate_in_call=processor.executor == "process",
         )
+
+    def _call(self, job: _Job) -> Callable[[Any], Any]:
+        """Return what runs an item."""
+        processor, params = job.processor, job.record.params
+        if processor.workflow is not None:
+            return ItemWorkflows(processor, params, job.batch.nonce).run
+        return self._bench.bind(processor, processor.load_params(params), job.gate)
 
 
 async def _decide(job: _Job, book: Book, aside: Sequence[Items]) -> Commit:

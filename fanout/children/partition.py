@@ -15,7 +15,7 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 with workflow.unsafe.imports_passed_through():
-    from fanout import quick, recent, topology, wire
+    from fanout import quick, recent, stopping, topology, wire
     from fanout.children.pacing import Pacing
     from fanout.children.share import Share
     from fanout.children.work import Portion, Work
@@ -213,8 +213,14 @@ class Partition:
         # Batches in flight may still hand some of their items back, and others wait for their retry.
         if any(task.done() for task in running) or (not running and self._over()):
             return True
-        held_up = self._full or self._standing.paused or self._standing.draining
-        return not held_up and self._work.ready(workflow.time()) and self._share.offer() > 0
+        return not self._held_up and self._work.ready(workflow.time()) and self._share.offer() > 0
+
+    @property
+    def _held_up(self) -> bool:
+        """Whether nothing may begin just now; of what is enough here the root hears, and tells all to end."""
+        standing = self._standing
+        enough = standing.enough is not None and stopping.has_come(standing.enough, self._totals.counted)
+        return self._full or standing.paused or standing.draining or enough
 
     def _over(self) -> bool:
         """Tell whether nothing more is to begin in this execution."""
@@ -223,7 +229,7 @@ class Partition:
     def _next(self) -> Coroutine[Any, Any, None] | None:
         """Take the items of the next batch; None where none can begin now."""
         self._look_at_history()
-        if self._full or self._standing.paused or self._standing.draining:
+        if self._held_up:
             return None
         if self._work.crowded:
             return self._decide(self._key(), self._work.gather(), 0, "gather")

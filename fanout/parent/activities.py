@@ -13,6 +13,7 @@ from temporalio import activity
 from fanout import templates, wire
 from fanout.beside import beside
 from fanout.boundary import failing, planning
+from fanout.children import item_workflows
 from fanout.compensate import start_automatically
 from fanout.compensators import check_ordinary
 from fanout.messages import (
@@ -196,6 +197,7 @@ class ParentActivities:
         store = open_store(self.bench.roots.check(order.output))
         async with _beating():
             record = await load_run(store, order.nonce)
+            await self._end_items(record, order.result)
             manifest = await finalize(
                 store,
                 record,
@@ -204,6 +206,12 @@ class ParentActivities:
                 complete=not order.result.not_run,
             )
         return manifest.result
+
+    async def _end_items(self, record: RunRecord, result: RunResult) -> None:
+        """End the workflows of items whose batches were given up with their workers."""
+        processor = self.bench.processors.get(record.processor)
+        if result.not_run and processor is not None and processor.workflow is not None:
+            await item_workflows.cancel_all(activity.client(), record.run_id, record.nonce)
 
 
 def _filled(order: PlanInput) -> RunInput:

@@ -188,6 +188,7 @@ class RunWorkflow:
             tell_every=self._judge.tell_every if self._judge else 0,
             tell_counters=stopping.steps(self._order.stop_when),
             rate=per_second(stance.rate_limit or self._rate_limit) / max(concurrency, 1),
+            enough=self._order.stop_when,
         )
 
     # ---- what ends it early
