@@ -79,3 +79,10 @@ def _log(folder: str) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         _logs[folder] = os.open(os.path.join(folder, f"{os.getpid()}.intervals"), flags)  # noqa: PTH118
     return _logs[folder]
+
+
+@fanout.processor
+async def needle(item: int, *, wanted: int) -> int | None:
+    """Take some time, and find one item."""
+    await asyncio.sleep(0.001)
+    return item if item == wanted else None

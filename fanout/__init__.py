@@ -175,7 +175,12 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
+_MODULES = ("workflow",)
+
+
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"fanout.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'fanout' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"fanout.{_HOME_OF[name]}"), name)

@@ -9,6 +9,7 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 from fanout.messages import Interim, Standing
+from fanout.stopping import has_come
 from fanout.wire import INTERIM_SIGNAL
 
 
@@ -42,7 +43,16 @@ def is_news(told: Interim, node: Node) -> bool:
     if not (standing.tell_every or standing.tell_counters):
         return False
     now = node.interim
+    if _is_enough(standing, now) and not _is_enough(standing, told):
+        return True
     return 0 < standing.tell_every <= now.failed - told.failed or any(
         now.counters.get(name, 0.0) - told.counters.get(name, 0.0) >= step
         for name, step in standing.tell_counters.items()
+    )
+
+
+def _is_enough(standing: Standing, said: Interim) -> bool:
+    """Tell whether what ends the run has come about at a node alone: then it begins nothing until it is told to end."""
+    return standing.enough is not None and has_come(
+        standing.enough, lambda name: said.counters.get(name, 0.0)
     )

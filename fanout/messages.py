@@ -64,6 +64,26 @@ class RunInput:
 
 
 @dataclass(frozen=True)
+class PrepareInput:
+    """What a workflow wants a run to be, before a worker has looked at it; fields as in `RunInput`.
+
+    Attributes:
+        run_id: The run's id.
+        output: URL or path of the store; None for that of the worker.
+        source: As the workflow says it: paths may be relative to the worker's folder.
+    """
+
+    run_id: str
+    nonce: str
+    processor: str
+    source: Source
+    output: str | None = None
+    params: dict[str, Json] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    stop_when: StopWhen | None = None
+
+
+@dataclass(frozen=True)
 class PlanInput:
     """Ask for the next page of a source.
 

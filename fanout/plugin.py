@@ -16,11 +16,13 @@ from temporalio.plugin import SimplePlugin
 from temporalio.worker import Worker, WorkerConfig, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
+# Here, so that no workflow is the first to import it.
+import fanout.workflow  # noqa: F401
 from fanout.children.budget import INFLIGHT_BYTES
 from fanout.children.workflow import PartitionWorkflow
 from fanout.parent.group import GroupWorkflow
 from fanout.parent.root import RunWorkflow
-from fanout.processors import Processor, activity_name, registered
+from fanout.processors import Processor, activity_name, as_processor, registered
 from fanout.storage.roots import Roots, to_url
 from fanout.wire import ACTIVITIES, PLAN_ACTIVITY, batch_activity, control_queue
 
@@ -40,11 +42,13 @@ SHARED_MODULES = [
         "processors",
         "quick",
         "rates",
+        "readers",
         "selection",
         "stopping",
         "storage",
         "topology",
         "wire",
+        "workflow",
     )
 ]
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
@@ -60,7 +64,8 @@ class Plugin(SimplePlugin):
         client = await Client.connect("localhost:7233", plugins=[fanout.Plugin(processors=[fetch])])
 
     Args:
-        processors: What workers of this client run; None for all that the process has registered.
+        processors: What workers of this client run, workflow classes among them; None for all that the process has
+            registered.
         store: URL or path of the store that outputs go to. Default: `FANOUT_STORE`, else `./fanout-output`.
         allowed_roots: URLs or paths below which workers may read and write, beside the store. Default:
             `FANOUT_ALLOWED_ROOTS` (separated by commas), and the working folder.
@@ -76,7 +81,7 @@ class Plugin(SimplePlugin):
 
     def __init__(
         self,
-        processors: Sequence[Processor[..., Any]] | None = None,
+        processors: Sequence[Processor[..., Any] | type] | None = None,
         *,
         store: str | os.PathLike[str] | None = None,
         allowed_roots: Sequence[str | os.PathLike[str]] | None = None,
@@ -85,7 +90,8 @@ class Plugin(SimplePlugin):
         max_inflight_bytes: int = INFLIGHT_BYTES,
         watchdog: bool = False,
     ) -> None:
-        self._chosen = None if processors is None else {made.name: made for made in processors}
+        chosen = None if processors is None else list(map(as_processor, processors))
+        self._chosen = None if chosen is None else {made.name: made for made in chosen}
         self.store = to_url(store) if store else default_store()
         self.allowed_roots = self._all_roots(allowed_roots)
         self.threads = threads
@@ -114,6 +120,7 @@ class Plugin(SimplePlugin):
         # Imported here: a client that only starts runs needs none of it.
         from fanout.children.batch import BatchActivity
         from fanout.parent.activities import ParentActivities
+        from fanout.parent.preparing import PrepareActivity
         from fanout.workbench import Workbench
 
         bench = Workbench(
@@ -133,6 +140,7 @@ class Plugin(SimplePlugin):
             parent.count,
             parent.finalize,
             parent.compensate,
+            PrepareActivity(bench, self.store).prepare,
             *(BatchActivity(bench, name).activity() for name in bench.processors),
         ]
         # The default would hold heartbeats back for most of their timeout.

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 
 from pydantic import TypeAdapter, ValidationError
 from temporalio import workflow
@@ -309,16 +309,15 @@ def processor(
 
 def as_processor(target: Processor[..., Any] | Callable[..., Any]) -> Processor[..., Any]:
     """Return the processor itself, the one of a workflow, or one made of a plain function with default settings."""
+    return processor_of(target) or cast("Processor[..., Any]", processor_of(processor(target)))
+
+
+def processor_of(target: object) -> Processor[..., Any] | None:
+    """Return the processor itself, or the one that a workflow class was made into; None where it is neither."""
     if isinstance(target, Processor):
         return target
-    runs = workflow_name(target)
-    if runs is None:
-        made: Processor[..., Any] = processor(target)
-        return made
-    known = _registry.get(runs)
-    if known is None or not _is_same(known.workflow, target):
-        processor(target)
-    return _registry[runs]
+    known = _registry.get(workflow_name(target) or "")
+    return known if known is not None and _is_same(known.workflow, target) else None
 
 
 def activity_name(function: Callable[..., Any]) -> str | None:

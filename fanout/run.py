@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError
 
-from fanout import wire
 from fanout.compensate import find_undone, start_compensation
 from fanout.compensation import compensation_id
 from fanout.errors import RunFailed
@@ -20,6 +18,7 @@ from fanout.rerun import select, start_rerun
 from fanout.runorders import Orders
 from fanout.runprogress import Looks
 from fanout.runrows import Rows
+from fanout.starting import result_of
 from fanout.storage.reading import load_manifest
 from fanout.storage.stores import open_store
 from fanout.storage.views import chain
@@ -199,7 +198,7 @@ class Run(Looks, Rows, Orders):
         compensation = (await self.info()).compensation
         undone = f"; what succeeded is undone: fanout watch {compensation}" if compensation else ""
         if isinstance(cause, ApplicationError):
-            result = _result_of(cause)
+            result = result_of(cause)
             status = Status.FAILED if result is None else result.status
             return RunFailed(f"run {self.id!r} failed: {cause.message}{undone}", status=status, result=result)
         status = {CancelledError: Status.CANCELED, TerminatedError: Status.TERMINATED}.get(
@@ -210,11 +209,3 @@ class Run(Looks, Rows, Orders):
         result = None if manifest is None else manifest.result
         said = f": {cause}" if str(cause) and status is Status.FAILED else ""
         return RunFailed(f"run {self.id!r} was {status.lower()}{said}{undone}", status=status, result=result)
-
-
-def _result_of(error: ApplicationError) -> RunResult | None:
-    if error.type != wire.RUN_FAILED or not error.details:
-        return None
-    details = dict(error.details[0])
-    details["status"] = Status(details["status"])
-    return replace(RunResult(**details))

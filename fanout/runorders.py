@@ -7,6 +7,8 @@ import time
 import uuid
 from typing import Any
 
+from temporalio.service import RPCError
+
 from fanout import messages, wire
 from fanout.children.item_workflows import terminate_all
 from fanout.errors import RunNotFound, UsageError
@@ -15,6 +17,7 @@ from fanout.models import RunEvent
 from fanout.options import check
 from fanout.rates import NO_RATE
 from fanout.runhandle import Handle
+from fanout.runinfo import refused
 
 WAIT = 10.0
 """Seconds that an order waits for the run to take it."""
@@ -130,7 +133,12 @@ class Orders(Handle):
             RunNotFound: The server knows no such run, or it has ended.
         """
         await self._asked(self._handle().terminate(reason=reason))
-        await terminate_all(self.client, self.id, reason=reason)
+        try:
+            await terminate_all(self.client, self.id, reason=reason)
+        except RPCError as error:
+            raise refused(
+                error, f"run {self.id!r} was terminated, but workflows of its items may run on"
+            ) from None
 
     async def events(self) -> list[RunEvent]:
         """Return the orders that the run was given, the oldest first; needs no worker.

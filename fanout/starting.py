@@ -8,11 +8,11 @@ from typing import Any
 
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from fanout import messages, searchattributes, wire
-from fanout.models import RunResult
+from fanout.models import RunResult, Status
 from fanout.observability import details
 from fanout.plugin import may_start_eagerly
 from fanout.runinfo import refused
@@ -63,13 +63,6 @@ async def _begin(
     client: Client, order: messages.RunInput, run_id: str, task_queue: str, anew: bool, summary: str
 ) -> WorkflowHandle[Any, RunResult]:
     """Start the root; with search attributes where the namespace has them."""
-    memo: dict[str, Any] = {wire.STORE_MEMO: order.store, wire.PROCESSOR_MEMO: order.processor}
-    if order.previous is not None:
-        memo[wire.PREVIOUS_MEMO] = order.previous
-    if order.rerun is not None and not order.rerun.undone:
-        memo[wire.RERUN_MEMO] = order.rerun.words
-    if order.undone is not None:
-        memo[wire.UNDONE_MEMO] = asdict(order.undone)
     attributes = await searchattributes.registered(client)
     while True:
         try:
@@ -85,7 +78,7 @@ async def _begin(
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 # Where a worker shares this client, it begins without a turn through the queue.
                 request_eager_start=may_start_eagerly(client),
-                memo=memo,
+                memo=memo_of(order),
                 search_attributes=searchattributes.at_start(attributes, order.processor),
                 static_summary=summary,
                 static_details=details.of_start(run_id, order, client.namespace),
@@ -96,3 +89,23 @@ async def _begin(
             # Removed since they were asked for.
             searchattributes.forget(client)
             attributes = []
+
+
+def result_of(error: ApplicationError) -> RunResult | None:
+    """Return the result that the failure of a root workflow carries."""
+    if error.type != wire.RUN_FAILED or not error.details:
+        return None
+    found: dict[str, Any] = dict(error.details[0])
+    return RunResult(**{**found, "status": Status(found["status"])})
+
+
+def memo_of(order: messages.RunInput) -> dict[str, Any]:
+    """Return what a run's root carries for those who ask the server alone."""
+    memo: dict[str, Any] = {wire.STORE_MEMO: order.store, wire.PROCESSOR_MEMO: order.processor}
+    if order.previous is not None:
+        memo[wire.PREVIOUS_MEMO] = order.previous
+    if order.rerun is not None and not order.rerun.undone:
+        memo[wire.RERUN_MEMO] = order.rerun.words
+    if order.undone is not None:
+        memo[wire.UNDONE_MEMO] = asdict(order.undone)
+    return memo

@@ -170,8 +170,12 @@ class BatchActivity:
                 book = self._book(job, plan, await loader.read(plan), undone)
                 window = self._window(job, book, await _context(job.processor))
                 job.execution.measure = lambda: _effort(window, book, job.life)
-                with self._bench.budget.holding(window, most), self._bench.watchdog.watching(heartbeat):
-                    with job.metrics.watching(window), self._searching(job, book, window):
+                with (
+                    self._bench.budget.holding(window, most),
+                    self._bench.watchdog.watching(heartbeat),
+                    self._searching(job, book, window),
+                ):
+                    with job.metrics.watching(window):
                         await run_window(window, job.execution, job.life, aside, last=job.batch.last)
                     commit = await to_the_end(_decide(job, book, aside), job.life)
         job.metrics.ended(seconds=job.execution.seconds, retries=book.retries, durations=window.durations)

@@ -32,7 +32,9 @@ class Searches:
 
     @contextmanager
     def joined(self, nonce: str, wanted: float, book: Book, window: Window) -> Iterator[None]:
-        """Let a batch take part, before its window runs.
+        """Let a batch take part, from before its window runs until it has committed.
+
+        Where others have found enough and are about to commit, it begins nothing.
 
         Args:
             nonce: The run's.
@@ -47,14 +49,18 @@ class Searches:
         batches = self._batches.setdefault(nonce, [])
         batches.append(mine)
 
-        def note() -> None:
-            mine.found += 1
+        def look() -> None:
             if sum(batch.found for batch in batches) >= wanted:
                 for batch in batches:
                     batch.window.stop()
 
+        def note() -> None:
+            mine.found += 1
+            look()
+
         # Where items run in threads, windows are stopped all the same by the loop they belong to.
         book.dump = _noting(book.dump, lambda: loop.call_soon_threadsafe(note))
+        look()
         try:
             yield
         finally:

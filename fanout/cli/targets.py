@@ -64,7 +64,7 @@ def load_processor(target: str) -> Processor[..., Any] | str:
     Raises:
         UsageError: There is no such module, or no such processor in it.
     """
-    from fanout.processors import Processor
+    from fanout.processors import processor_of
 
     module, colon, name = target.rpartition(":")
     if not colon:
@@ -75,9 +75,9 @@ def load_processor(target: str) -> Processor[..., Any] | str:
     found: Any = loaded
     for part in name.split("."):
         found = getattr(found, part, None)
-    if isinstance(found, Processor):
-        return found
-    there = {key: value for key, value in vars(loaded).items() if isinstance(value, Processor)}
+    if made := processor_of(found):
+        return made
+    there = {key: made for key, value in vars(loaded).items() if (made := processor_of(value))}
     for processor in there.values():
         if processor.name == name:
             return processor

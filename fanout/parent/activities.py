@@ -97,7 +97,7 @@ class ParentActivities:
                 ),
             )
             await undoing.note(run, output)
-        async with _beating():
+        async with beating():
             if run.rerun is None:
                 scan = await next_page(
                     run.source, self.bench.files, store, step=order.step, cursor=order.cursor, seen=order.seen
@@ -147,7 +147,7 @@ class ParentActivities:
         store = open_store(self.bench.roots.check(order.output))
         await load_run(store, order.nonce)
         selected = await selections.of(store)
-        async with _beating():
+        async with beating():
             roll_up = await publish(
                 store,
                 order.nonce,
@@ -167,7 +167,7 @@ class ParentActivities:
     async def count(self, order: CountInput) -> Totals:
         """Count what is committed by now; return the sums."""
         store = open_store(self.bench.roots.check(order.output))
-        async with _beating():
+        async with beating():
             await load_run(store, order.nonce)
             return await committed(store)
 
@@ -182,7 +182,7 @@ class ParentActivities:
         store = open_store(self.bench.roots.check(order.output))
         await load_run(store, order.nonce)
         queue = activity.info().task_queue.removesuffix(wire.control_queue(""))
-        async with _beating():
+        async with beating():
             started = await start_automatically(activity.client(), order, queue)
         return "" if started is None else started.run_id
 
@@ -195,7 +195,7 @@ class ParentActivities:
             ApplicationError: The partitions do not tile the run; not retried.
         """
         store = open_store(self.bench.roots.check(order.output))
-        async with _beating():
+        async with beating():
             record = await load_run(store, order.nonce)
             await self._end_items(record, order.result)
             manifest = await finalize(
@@ -224,7 +224,8 @@ def _filled(order: PlanInput) -> RunInput:
     return replace(run, source=source, params=params)
 
 
-def _beating() -> contextlib.AbstractAsyncContextManager[None]:
+def beating() -> contextlib.AbstractAsyncContextManager[None]:
+    """Return what sends heartbeats as long as it is entered."""
     # The server does not know of local activities.
     return contextlib.nullcontext() if activity.info().is_local else beside(_beat())
 

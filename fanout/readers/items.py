@@ -68,6 +68,18 @@ class Items(Reader):
         reader._values = args["values"]
         return reader
 
+    def listed(self) -> list[object]:
+        """Return the items themselves, where they are at hand.
+
+        Raises:
+            UsageError: They come from an async iterable.
+        """
+        if self._values is not None:
+            return list(self._values)
+        if not isinstance(self._source, Iterable):
+            raise UsageError("these items come from an async iterable: give a list")
+        return list(self._source)
+
     async def prepare(self, store: Store, name: str) -> Reader:
         """Return a reader over the items inline, or over the objects to which they were staged.
 

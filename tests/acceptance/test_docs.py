@@ -35,6 +35,7 @@ from temporalio.client import Client
 import fanout
 from fanout.client import connect
 from fanout.devserver import _lock
+from fanout.processors import processor_of
 from fanout.readers import registry
 from fanout.worker import run_worker
 from tests.conftest import TestServer
@@ -160,7 +161,7 @@ class Page:
     @asynccontextmanager
     async def _worker(self) -> AsyncIterator[Client]:
         """A client as those of the documentation, and a worker with the page's processors."""
-        mine = [value for value in self.names.values() if isinstance(value, fanout.Processor)]
+        mine = [value for value in self.names.values() if processor_of(value)]
         client = await connect(plugin=fanout.Plugin(mine, store=self.folder / "fanout-output"))
         stop, ready = asyncio.Event(), asyncio.Event()
         queue = self.environment["FANOUT_TASK_QUEUE"]

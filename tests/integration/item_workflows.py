@@ -1,14 +1,21 @@
-"""Processors that are workflows."""
+"""Processors that are workflows.
+
+`python -m tests.integration.item_workflows ADDRESS QUEUE FOLDER` is a worker process that has them.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from temporalio import activity, workflow
+from temporalio.client import Client
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
+from temporalio.worker import Worker
 
 import fanout
 
@@ -83,3 +90,18 @@ class FailsOnce:
         if attempt == 1:
             raise ApplicationError("the first one")
         return attempt
+
+
+async def work(address: str, queue: str, folder: str) -> None:
+    """Be a worker until somebody kills it."""
+    plugin = fanout.Plugin([ShipOrder], store=Path(folder) / "out", allowed_roots=[folder])
+    client = await Client.connect(address, plugins=[plugin])
+    async with Worker(client, task_queue=queue, activities=[tax]):
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    # As a module of its own name, so that workflows find themselves.
+    from tests.integration.item_workflows import work as main
+
+    asyncio.run(main(*sys.argv[1:]))

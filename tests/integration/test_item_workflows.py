@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -33,7 +35,7 @@ async def serving(engine: Engine, *processors: type) -> AsyncIterator[Client]:
 async def items_of(run: fanout.Run) -> dict[str, WorkflowExecutionStatus | None]:
     """Return the workflows of a run's items, as the server lists them."""
     query = f"WorkflowId STARTS_WITH '{ids_of(run.id)}'"
-    return {one.id.rpartition("/")[2]: one.status async for one in run.client.list_workflows(query)}
+    return {one.id.partition("/")[2]: one.status async for one in run.client.list_workflows(query)}
 
 
 async def all_are(run: fanout.Run, status: WorkflowExecutionStatus, count: int) -> bool:
@@ -85,9 +87,9 @@ async def test_a_failed_workflow_is_tried_again_and_its_failure_is_that_of_the_i
     assert (failure.error_type, failure.message) == ("WorkflowTerminated", "its workflow was terminated")
 
 
-@pytest.mark.parametrize("partition_size", [None, 3])
+@pytest.mark.parametrize("options", [{}, {"partition_size": 3, "batch_concurrency": 1, "max_concurrency": 6}])
 async def test_a_canceled_run_cancels_the_workflows_of_its_items_and_waits(
-    engine: Engine, partition_size: int | None
+    engine: Engine, options: dict[str, Any]
 ) -> None:
     async with serving(engine, ShipOrder) as client:
         run = await engine.start(
@@ -95,7 +97,7 @@ async def test_a_canceled_run_cancels_the_workflows_of_its_items_and_waits(
             ShipOrder,
             GERMAN,
             params={"currency": "EUR", "hold_from": 0},
-            partition_size=partition_size,
+            **options,
         )
         await eventually(lambda: all_are(run, WorkflowExecutionStatus.RUNNING, 6))
         await run.cancel()
@@ -112,7 +114,7 @@ async def test_a_pause_now_cancels_them_and_they_run_again_but_a_drain_lets_them
             GERMAN,
             params={"currency": "EUR", "hold_from": 0},
             max_concurrency=3,
-            batch_size=3,
+            batch_size=1,
         )
         await eventually(lambda: all_are(run, WorkflowExecutionStatus.RUNNING, 3))
         await run.pause(now=True)
@@ -143,6 +145,53 @@ async def test_terminating_a_run_reaches_the_workflows_of_its_items(engine: Engi
         await eventually(lambda: all_are(run, WorkflowExecutionStatus.RUNNING, 6))
         await run.terminate()
         await eventually(lambda: all_are(run, WorkflowExecutionStatus.TERMINATED, 6))
+
+
+@asynccontextmanager
+async def worker_process(engine: Engine) -> AsyncIterator[None]:
+    """Run a worker in a process of its own, until it is killed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.integration.item_workflows"),
+        *(engine.server.address, engine.queue, str(engine.folder)),
+    )
+    try:
+        yield
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_the_workflow_of_an_item_outlives_the_worker_of_its_batch(engine: Engine) -> None:
+    client = await engine.client(ShipOrder)
+    async with worker_process(engine):
+        run = await engine.start(
+            client, ShipOrder, GERMAN, params={"currency": "EUR", "hold_from": 0}, heartbeat_timeout=1
+        )
+        await eventually(lambda: all_are(run, WorkflowExecutionStatus.RUNNING, 6), within=50)
+    for one in await items_of(run):
+        await client.get_workflow_handle(f"{run.id}/{one}").signal(ShipOrder.release)
+    async with serving(engine, ShipOrder):
+        result = await run.result()
+        query = f"WorkflowId STARTS_WITH '{ids_of(run.id)}'"
+        executions = [one async for one in client.list_workflows(query)]
+    assert result.succeeded == 6
+    assert [one.status for one in executions] == [WorkflowExecutionStatus.COMPLETED] * 6
+
+
+async def test_a_run_that_is_canceled_while_its_worker_is_dead_leaves_no_workflow_of_an_item(
+    engine: Engine,
+) -> None:
+    client = await engine.client(ShipOrder)
+    async with worker_process(engine):
+        run = await engine.start(
+            client, ShipOrder, GERMAN, params={"currency": "EUR", "hold_from": 0}, heartbeat_timeout=1
+        )
+        await eventually(lambda: all_are(run, WorkflowExecutionStatus.RUNNING, 6), within=50)
+    await run.cancel()
+    async with serving(engine, ShipOrder):
+        with pytest.raises(RunFailed, match="canceled"):
+            await run.result()
+        assert await all_are(run, WorkflowExecutionStatus.CANCELED, 6)
 
 
 async def test_a_timeout_of_the_item_cancels_its_workflow(engine: Engine) -> None:

@@ -1,6 +1,6 @@
 """Records the histories that `test_replay.py` replays: one real run of every kind, and all of its workflows.
 
-    python -m tests.replay.record [NAME]
+    python -m tests.replay.record [NAME [KIND…]]
 
 writes `histories/NAME-*.json`; the name says which version of the workflows wrote them, and is today's date by default.
 Never overwrite the histories of a version that people run: record new ones beside them.
@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from temporalio.client import Client, WorkflowHistory
+from temporalio.worker import Worker
 
 import fanout
 from fanout.devserver import start_dev_server
 from fanout.worker import run_worker
 from tests.integration.engine import Node, tree
+from tests.replay.above import Above
 from tests.waiting import eventually
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -42,6 +44,13 @@ async def recorded(number: int, *, hold: int = -1, slow: bool = False) -> int:
     if slow and number % 10 == 0:
         await asyncio.sleep(0.5)
     return number
+
+
+@fanout.processor
+async def sought(number: int) -> int | None:
+    """Find one item."""
+    await asyncio.sleep(0.05)
+    return number if number == 100 else None
 
 
 held: list[int] = []
@@ -209,6 +218,23 @@ async def enough(client: Client, folder: Path) -> str:
     return await stopped(run)
 
 
+async def found(client: Client, folder: Path) -> str:
+    """Stop a tree of groups for a match: partitions hear of it by themselves, or from above."""
+    run = await fanout.start(
+        client, sought, fanout.Range(400), id="found", task_queue=QUEUE, partition_size=40, max_children=5,
+        batch_size=10, batch_concurrency=10, max_concurrency=20, stop_when=fanout.FirstSuccess(),
+    )  # fmt: skip
+    await run.result()
+    return run.id
+
+
+async def inside(client: Client, folder: Path) -> str:
+    """Run inside a user's workflow."""
+    async with Worker(client, task_queue="above", workflows=[Above]):
+        await client.execute_workflow(Above.run, args=["inside-run", QUEUE], id="inside", task_queue="above")
+    return "inside"
+
+
 async def limited(client: Client, folder: Path) -> str:
     """Change the rate limit of partitions while they go on, and lift it."""
     run = await fanout.start(
@@ -290,6 +316,8 @@ KINDS = (
     ordered_alone,
     exceeded,
     enough,
+    found,
+    inside,
     limited,
     failed,
     rerun,
@@ -297,17 +325,17 @@ KINDS = (
 )
 
 
-async def record(name: str) -> None:
-    """Run all, and write down what happened."""
+async def record(name: str, *only: str) -> None:
+    """Run all, or only some kinds, and write down what happened."""
     HISTORIES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        plugin = fanout.Plugin([recorded, unrecorded], store=folder / "out", allowed_roots=[folder])
+        plugin = fanout.Plugin([recorded, unrecorded, sought], store=folder / "out", allowed_roots=[folder])
         async with await start_dev_server(ui=False) as server:
             client = await Client.connect(server.address, plugins=[plugin])
             stop = asyncio.Event()
             worker = asyncio.create_task(run_worker(client, QUEUE, stop=stop))
-            for kind in KINDS:
+            for kind in KINDS if not only else [one for one in KINDS if one.__name__ in only]:
                 workflow_id = await kind(client, folder)
                 write(name, kind.__name__, await tree(client, workflow_id))
             stop.set()
@@ -331,4 +359,4 @@ def write(name: str, kind: str, root: Node) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(record(sys.argv[1] if len(sys.argv) > 1 else f"{datetime.now(UTC):%Y%m%d}"))
+    asyncio.run(record(*(sys.argv[1:] or [f"{datetime.now(UTC):%Y%m%d}"])))

@@ -10,6 +10,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
 import fanout
+from tests.replay.above import Above
 
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
 KINDS = {
@@ -31,9 +32,14 @@ KINDS = {
     "failed-partition",
     "failed-run",
     "flat-run",
+    "found-group",
+    "found-partition",
+    "found-run",
     "groups-group",
     "groups-partition",
     "groups-run",
+    "inside-Above",
+    "inside-run",
     "limited-partition",
     "limited-run",
     "ordered-group",
@@ -52,7 +58,7 @@ KINDS = {
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 async def test_a_recorded_history_replays(path: Path) -> None:
-    replayer = Replayer(workflows=[], plugins=[fanout.Plugin([])])
+    replayer = Replayer(workflows=[Above], plugins=[fanout.Plugin([])])
     text = path.read_text()
     started = json.loads(text)["events"][0]["workflowExecutionStartedEventAttributes"]
     await replayer.replay_workflow(WorkflowHistory.from_json(started["workflowId"], text))

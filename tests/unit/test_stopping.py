@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanout.errors import UsageError
+from fanout.interim import is_news
+from fanout.messages import Interim, Standing
 from fanout.models import MATCHES, CounterAbove, Source, Totals
 from fanout.stopping import FirstSuccess, check_condition, has_come, parse_condition, reason, steps, wanted
 from fanout.storage.codec import decode, encode
@@ -74,3 +77,27 @@ def test_the_reason_says_what_was_found() -> None:
 def test_a_condition_in_the_marker_of_an_output_is_read_as_what_it_was(enough: Any) -> None:
     record = RunRecord("n", "id", "e", "p", "1", Source("range"), stop_when=enough)
     assert decode(RunRecord, encode(record), "_RUN") == record
+
+
+@dataclass
+class Node:
+    """A node that goes by some standing orders, and has counted something."""
+
+    standing: Standing
+    interim: Interim
+
+
+@pytest.mark.parametrize(
+    ("enough", "told", "now"),
+    [
+        (FirstSuccess(5_000), {MATCHES: 4_999}, {MATCHES: 5_000}),
+        (CounterAbove("usd", 200), {"usd": 199.95}, {"usd": 200.05}),
+    ],
+)
+def test_a_node_that_waits_because_it_has_enough_says_so(
+    enough: Any, told: dict[str, float], now: dict[str, float]
+) -> None:
+    """Also where its counter has risen by less than what it usually speaks of."""
+    standing = Standing(1, 1, tell_counters=steps(enough), enough=enough)
+    assert is_news(Interim("n", 0, told), Node(standing, Interim("n", 0, now)))
+    assert not is_news(Interim("n", 0, now), Node(standing, Interim("n", 0, now)))

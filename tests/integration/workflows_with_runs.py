@@ -1,0 +1,55 @@
+"""Workflows of a user that start runs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from temporalio import workflow
+
+import fanout
+import fanout.workflow
+
+
+@fanout.processor(retries=0, version=2)
+async def halve(number: int, *, wait: bool = False, minus: int = 0) -> int:
+    """Halve even numbers; wait for ever where that is asked for."""
+    if wait:
+        await asyncio.Event().wait()
+    if number % 2:
+        raise fanout.ItemError("odd", retryable=False)
+    return number // 2 - minus
+
+
+@workflow.defn
+class Halves:
+    """Runs one run, with what it is told."""
+
+    @workflow.run
+    async def run(self, items: list[int] | None, said: dict[str, Any]) -> list[Any]:
+        """Return what came of the run."""
+        reader: Any = fanout.Range(10) if items is None else items
+        if said.pop("search", False):
+            said["stop_when"] = fanout.FirstSuccess()
+        result = await fanout.workflow.execute(said.pop("processor", halve), reader, **said)
+        return [result.status, result.succeeded, result.failed, result.matched, result.run_id]
+
+
+@workflow.defn
+class Several:
+    """Starts runs side by side, and goes on where one of them fails."""
+
+    @workflow.run
+    async def run(self, name: str) -> list[str]:
+        """Return how each ended."""
+        runs = [
+            await fanout.workflow.start(halve, fanout.Range(n), id=f"{name}-{n}", tolerated_failures=most)
+            for n, most in ((6, "100%"), (8, 0))
+        ]
+        ends = []
+        for run in runs:
+            try:
+                ends.append((await run.result()).status)
+            except fanout.workflow.RunFailed as error:
+                ends.append(error.status)
+        return list(map(str, ends))
