@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 import typing
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import typing_extensions
-from pydantic import (
-    ConfigDict,
-    PydanticSchemaGenerationError,
-    PydanticUserError,
-    TypeAdapter,
-    create_model,
-)
+from pydantic import ConfigDict, create_model
 
 from fanout.errors import UsageError
 
@@ -105,30 +97,3 @@ def _element_of_output(annotation: Any) -> Any:
         rest = tuple(k for k in kinds if not (isinstance(k, type) and issubclass(k, BaseException)))
         return typing.Union[rest] if rest else Any  # noqa: UP007 - built from a tuple
     return arguments[0]
-
-
-def adapter(annotation: Any, what: str) -> TypeAdapter[Any]:
-    """Return what reads and writes the values of an annotation.
-
-    Raises:
-        UsageError: They cannot be JSON.
-    """
-    try:
-        return TypeAdapter(_readable(annotation))
-    except (PydanticSchemaGenerationError, PydanticUserError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(
-            f"{what} is annotated {annotation!r}, which cannot be read from or written to JSON: {reason}"
-        ) from None
-
-
-def _readable(annotation: Any) -> Any:
-    """Return an annotation that pydantic reads: before Python 3.12 it refuses `typing`'s own TypedDict."""
-    if sys.version_info >= (3, 12) or not typing.is_typeddict(annotation):
-        return annotation
-    hints = typing.get_type_hints(annotation, include_extras=True)
-    wrap = {True: typing.Required, False: typing.NotRequired}
-    fields = {
-        name: wrap[name in annotation.__required_keys__][_readable(hint)] for name, hint in hints.items()
-    }
-    return typing_extensions.TypedDict(annotation.__name__, fields)  # type: ignore[operator]

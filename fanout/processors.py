@@ -16,7 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
-from fanout.annotations import adapter, read_signature
+from fanout.adapters import adapter
+from fanout.annotations import read_signature
 from fanout.compensators import check_types, unpacking
 from fanout.errors import UnknownProcessor, UsageError
 from fanout.itemworkflows import call_of, workflow_name
