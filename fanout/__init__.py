@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fanout import reducers
     from fanout.client import connect, get_run, list_runs, map, start
     from fanout.counting import count
     from fanout.errors import (
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
         NoWorker,
         ObjectExists,
         ObjectMissing,
+        ReducerFailed,
         RunExists,
         RunFailed,
         RunNotFound,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
         Unisolable,
         UnknownProcessor,
         UnknownReader,
+        UnknownReducer,
         UsageError,
         WorkerExhausted,
     )
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from fanout.plugin import Plugin
     from fanout.processors import Processor, processor
     from fanout.readers import Csv, Items, JsonLines, Range, Reader
+    from fanout.reducing import Reducer, reducer
     from fanout.run import Run
     from fanout.runinfo import RunInfo
     from fanout.schedules import schedule_action
@@ -85,6 +89,8 @@ __all__ = [
     "Progress",
     "Range",
     "Reader",
+    "Reducer",
+    "ReducerFailed",
     "Run",
     "RunEvent",
     "RunExists",
@@ -101,6 +107,7 @@ __all__ = [
     "Unisolable",
     "UnknownProcessor",
     "UnknownReader",
+    "UnknownReducer",
     "UsageError",
     "WorkerExhausted",
     "connect",
@@ -114,6 +121,8 @@ __all__ = [
     "old_outputs",
     "plan",
     "processor",
+    "reducer",
+    "reducers",
     "schedule_action",
     "serve_health",
     "start",
@@ -132,6 +141,7 @@ _HOMES = {
         "NotAllowed",
         "ObjectExists",
         "ObjectMissing",
+        "ReducerFailed",
         "RunExists",
         "RunFailed",
         "RunNotFound",
@@ -142,6 +152,7 @@ _HOMES = {
         "Unisolable",
         "UnknownProcessor",
         "UnknownReader",
+        "UnknownReducer",
         "UsageError",
         "WorkerExhausted",
     ],
@@ -167,6 +178,7 @@ _HOMES = {
     "plugin": ["Plugin"],
     "processors": ["Processor", "processor"],
     "readers": ["Csv", "Items", "JsonLines", "Range", "Reader"],
+    "reducing": ["Reducer", "reducer"],
     "run": ["Run"],
     "runinfo": ["RunInfo"],
     "schedules": ["schedule_action"],
@@ -175,7 +187,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
-_MODULES = ("workflow",)
+_MODULES = ("reducers", "workflow")
 
 
 def __getattr__(name: str) -> Any:

@@ -20,6 +20,7 @@ from fanout.errors import (
     StoreUnavailable,
     UnknownProcessor,
     UnknownReader,
+    UnknownReducer,
     WorkerUnfit,
 )
 
@@ -32,7 +33,7 @@ PATIENCE = 5
 LONGEST_WAIT = 10
 """Seconds from one attempt to the next where workers are unfit: a fit one that comes is found soon."""
 
-UNFIT = (WorkerUnfit, NotAllowed, UnknownProcessor, UnknownReader, OutputUnseen)
+UNFIT = (WorkerUnfit, NotAllowed, UnknownProcessor, UnknownReader, UnknownReducer, OutputUnseen)
 """What lies in the worker that tried, not in the run."""
 
 

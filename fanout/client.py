@@ -22,6 +22,8 @@ from fanout.options import check, from_environment
 from fanout.plugin import Plugin, store_of
 from fanout.processors import Processor, as_processor
 from fanout.readers import Items, Reader
+from fanout.reducing import Reducer, as_reduction
+from fanout.reduction import Reduction
 from fanout.run import Run
 from fanout.runinfo import RunInfo, read_info
 from fanout.starting import begin, default_task_queue
@@ -30,7 +32,7 @@ from fanout.storage.chains import complete_to
 from fanout.storage.layout import RUN, check_run_id, staged_path
 from fanout.storage.markers import load_run
 from fanout.storage.roots import to_url
-from fanout.storage.stores import open_store
+from fanout.storage.stores import Store, open_store
 
 DEFAULT_ADDRESS = "localhost:7233"
 
@@ -93,6 +95,7 @@ async def start(
     continue_run: bool = False,
     compensate: Processor[..., Any] | Callable[..., Any] | str | None = None,
     stop_when: StopWhen | None = None,
+    reduce: Reducer | type[Reducer] | Reduction | str | None = None,
     **settings: Any,
 ) -> Run:
     """Start a run: one processor over one set of items.
@@ -112,6 +115,8 @@ async def start(
         stop_when: What ends the run early, as STOPPED: what is in flight then ends, the rest is not run.
         compensate: The processor that undoes what had succeeded, as a run of its own, if the run ends as FAILED,
             FAILED_TOLERANCE_EXCEEDED or CANCELED; or its registered name.
+        reduce: What makes one value of all that the processor returns: a reducer such as `fanout.reducers.Sum()`, its
+            class, or a registered name. See `RunResult.reduced`.
         **settings: Any field of `fanout.Options`.
 
     Returns:
@@ -135,9 +140,11 @@ async def start(
     store_url = store_of(client) if output is None else to_url(output)
     nonce = uuid.uuid4().hex
     source_reader = as_reader(reader)
+    reduction = None if reduce is None else as_reduction(reduce)
     previous = None
     if continue_run:
         previous, done = await _ended_with(client, run_id)
+        await _check_same(open_store(previous), run_id, reduction)
         source_reader = source_reader.skip(done)
         if_exists = "new"
     prepared = await source_reader.prepare(open_store(store_url), staged_path(run_id, nonce))
@@ -152,6 +159,7 @@ async def start(
         previous=previous,
         stop_when=stop_when if stop_when is None else check_condition(stop_when),
         compensate=compensator,
+        reduce=reduction,
     )
     own_queue = None if isinstance(wanted, str) else wanted.task_queue
     queue = task_queue or own_queue or default_task_queue()
@@ -294,3 +302,18 @@ async def _ended_with(client: Client, run_id: str) -> tuple[str, int]:
             "such as one with a limit, can be continued; what was not run: fanout rerun"
         )
     return output, end
+
+
+async def _check_same(previous: Store, run_id: str, reduction: Reduction | None) -> None:
+    """Check that a run reduces as the one that it continues: their results read as one.
+
+    Raises:
+        UsageError: It does not.
+    """
+    before = (await load_run(previous, None)).reduce
+    if before != reduction:
+        wanted = "no reducer" if before is None else f"reducer {before.reducer!r} with {before.args}"
+        raise UsageError(
+            f"run {run_id!r} has {wanted}: what continues it has to have the same, since their results read as one; "
+            "give a run with another one another id"
+        )

@@ -4,6 +4,7 @@
     ├── UsageError            what was asked for cannot be done: fix the call
     │   ├── UnknownProcessor
     │   ├── UnknownReader
+    │   ├── UnknownReducer
     │   ├── CountError        `fanout.count()` was given what cannot be counted
     │   └── NotAllowed        a path outside the worker's allowed roots
     ├── WorkerUnfit           this worker cannot do it; another may
@@ -13,6 +14,7 @@
     │   ├── ObjectMissing
     │   ├── OutputUnseen      this process sees no output of the run where it should be
     │   └── StoreUnavailable  may pass: the disk is full, the service does not answer
+    ├── ReducerFailed         a reducer raised, or its value is none that can be kept; fails the run
     ├── Unisolable            items that kill their process cannot be run in one of their own
     ├── WorkerExhausted       the worker process is used up by threads that hang: start another
     ├── RunExists             the id is taken
@@ -49,6 +51,10 @@ class UnknownReader(UsageError):
     """No reader of that kind is registered here."""
 
 
+class UnknownReducer(UsageError):
+    """No reducer of that name is registered here."""
+
+
 class CountError(UsageError):
     """A processor counts what cannot be counted; its item fails at once."""
 
@@ -83,6 +89,10 @@ class OutputUnseen(StoreError):
 
 class StoreUnavailable(StoreError):
     """The store cannot be used now; trying again may help."""
+
+
+class ReducerFailed(FanoutError):
+    """A reducer raised, took too long, or made what cannot be kept; the text names it. The run fails."""
 
 
 class Unisolable(FanoutError):

@@ -10,6 +10,7 @@ from typing import Any
 
 from fanout.compensation import Compensator, Undone
 from fanout.models import Json, Page, PartitionTime, RestRef, RunResult, Scan, Source, Totals
+from fanout.reduction import Reduction
 from fanout.selection import Selection
 from fanout.stopping import StopWhen
 
@@ -45,6 +46,7 @@ class RunInput:
         rerun: Which items it takes up again, or undoes; None where it runs items of its own.
         undone: What it undoes, where it is a compensation.
         compensate: What it starts by itself where it fails.
+        reduce: What makes one value of all that its processor returns; None where nothing does.
     """
 
     nonce: str
@@ -61,6 +63,7 @@ class RunInput:
     rerun: Selection | None = None
     undone: Undone | None = None
     compensate: Compensator | None = None
+    reduce: Reduction | None = None
 
 
 @dataclass(frozen=True)

@@ -448,6 +448,9 @@ class RunResult:
         rerun: Of a rerun, what it has taken up again, in words; then all numbers are of these items.
         matched: Of a search (`stop_when=FirstSuccess()`), how many results have an output that is not None; None for
             other runs.
+        reduced: What its reducer has made of all that `Run.results` yields, as JSON; None where it has no reducer, and
+            where the value is large and its output cannot be read from here.
+        reduced_url: Where the value lies; empty where there is none.
     """
 
     run_id: str
@@ -465,6 +468,8 @@ class RunResult:
     reason: str = ""
     rerun: str = ""
     matched: int | None = None
+    reduced: Json = None
+    reduced_url: str = ""
 
     @property
     def found(self) -> bool:

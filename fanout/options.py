@@ -37,6 +37,7 @@ class Options:
         max_batch_bytes: Bytes of source that one batch reads, and of outputs that it holds, 64 KiB to 1 GiB. A batch
             that has more ends early and hands the rest back.
         max_item_bytes: Bytes of one item, 1 to 1 GiB. A larger one is recorded as failed, unread.
+        max_reduced_bytes: Bytes of the value of a reducer as JSON, 1 KiB to 256 MiB. A run whose value is larger fails.
         partition_size: Items of one partition (one child workflow), 1 to 100,000,000. None: few, large partitions.
         max_children: Children of any node of the tree, 2 to 1,000. Temporal refuses more than 2,000 pending ones.
         history_limit: Events after which a partition continues as new, 100 to 40,000. None: 10,000, more where the
@@ -66,6 +67,7 @@ class Options:
     checkpoint_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 10.0
     max_batch_bytes: Annotated[int, Field(ge=64 * KIB, le=1024 * MIB)] = 16 * MIB
     max_item_bytes: Annotated[int, Field(ge=1, le=1024 * MIB)] = 4 * MIB
+    max_reduced_bytes: Annotated[int, Field(ge=KIB, le=256 * MIB)] = 16 * MIB
     partition_size: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
     max_children: Annotated[int, Field(ge=2, le=1000)] = 1000
     history_limit: Annotated[int, Field(ge=100, le=40_000)] | None = None

@@ -43,6 +43,7 @@ SHARED_MODULES = [
         "quick",
         "rates",
         "readers",
+        "reduction",
         "selection",
         "stopping",
         "storage",

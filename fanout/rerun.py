@@ -115,6 +115,7 @@ async def start_rerun(
         previous=output,
         rerun=selection,
         undone=record.undone,
+        reduce=record.reduce,
     )
     execution = await begin(
         handle.client,

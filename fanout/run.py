@@ -20,6 +20,7 @@ from fanout.runprogress import Looks
 from fanout.runrows import Rows
 from fanout.starting import result_of
 from fanout.storage.reading import load_manifest
+from fanout.storage.reductions import with_reduced
 from fanout.storage.stores import open_store
 from fanout.storage.views import chain
 
@@ -56,6 +57,7 @@ class Run(Looks, Rows, Orders):
                 if later in (None, execution):
                     raise await self._failure(error.cause) from None
                 execution = later
+        result = await with_reduced(result)
         if result.status is Status.STOPPED and not result.found:
             why = f"stopped: {result.reason}" if result.reason else "drained"
             raise RunFailed(f"run {self.id!r} was {why}", status=result.status, result=result)
@@ -199,6 +201,7 @@ class Run(Looks, Rows, Orders):
         undone = f"; what succeeded is undone: fanout watch {compensation}" if compensation else ""
         if isinstance(cause, ApplicationError):
             result = result_of(cause)
+            result = result and await with_reduced(result)
             status = Status.FAILED if result is None else result.status
             return RunFailed(f"run {self.id!r} failed: {cause.message}{undone}", status=status, result=result)
         status = {CancelledError: Status.CANCELED, TerminatedError: Status.TERMINATED}.get(
@@ -206,6 +209,6 @@ class Run(Looks, Rows, Orders):
             Status.FAILED,
         )
         manifest = await load_manifest(open_store(await self.output()))
-        result = None if manifest is None else manifest.result
+        result = None if manifest is None else await with_reduced(manifest.result)
         said = f": {cause}" if str(cause) and status is Status.FAILED else ""
         return RunFailed(f"run {self.id!r} was {status.lower()}{said}{undone}", status=status, result=result)

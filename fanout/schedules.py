@@ -17,6 +17,8 @@ from fanout.plugin import store_of
 from fanout.processors import Processor, as_processor
 from fanout.readers import Items, Reader
 from fanout.readers.items import StagedItems
+from fanout.reducing import Reducer, as_reduction
+from fanout.reduction import Reduction
 from fanout.starting import default_task_queue
 from fanout.stopping import StopWhen, check_condition
 from fanout.storage.layout import check_run_id, staged_path
@@ -38,6 +40,7 @@ async def schedule_action(
     params: Mapping[str, Any] | None = None,
     time_zone: str = "UTC",
     stop_when: StopWhen | None = None,
+    reduce: Reducer | type[Reducer] | Reduction | str | None = None,
     **settings: Any,
 ) -> ScheduleActionStartWorkflow:
     """Return the action that starts a run whenever a schedule of Temporal's says so.
@@ -55,6 +58,7 @@ async def schedule_action(
         params: Keyword-only arguments of the processor.
         time_zone: Of the dates.
         stop_when: What ends a run early, as for `start`.
+        reduce: What makes one value of all that the processor returns, as for `start`.
         **settings: Any field of `fanout.Options`.
 
     Raises:
@@ -89,6 +93,7 @@ async def schedule_action(
         stop_when=None if stop_when is None else check_condition(stop_when),
         attributes=await searchattributes.registered(client),
         scheduled=messages.Scheduled(time_zone),
+        reduce=None if reduce is None else as_reduction(reduce),
     )
     own_queue = None if isinstance(wanted, str) else wanted.task_queue
     return ScheduleActionStartWorkflow(

@@ -6,21 +6,29 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
+from fanout import reducing
 from fanout.beside import beside
 from fanout.children.budget import INFLIGHT_BYTES, Budget
 from fanout.children.gate import Gate, Gates
 from fanout.children.searching import Searches
 from fanout.errors import WorkerExhausted
+from fanout.folding import Fold
 from fanout.item_processes import ItemProcesses
 from fanout.observability.logs import get_logger
 from fanout.observability.metrics import Metrics
+from fanout.options import Options
 from fanout.processors import Processor
 from fanout.storage.files import Files
+from fanout.storage.records import RunRecord
 from fanout.storage.roots import Roots
 from fanout.threads import Threads
 from fanout.watchdog import Watchdog
+
+REDUCING = 8
+"""Threads for reducers: of one process only one of them computes at a time, but some may hang."""
 
 
 class Workbench:
@@ -58,6 +66,7 @@ class Workbench:
         self.roots = roots
         self.files = Files(roots)
         self.threads = Threads(threads)
+        self._reducing = Threads(REDUCING, name="fanout-reduce")
         self.watchdog = Watchdog(enabled=watchdog)
         self._processes = processes or os.cpu_count() or 1
         self._item_processes: dict[str, ItemProcesses] = {}
@@ -78,7 +87,7 @@ class Workbench:
             self.exhaustion = reason
             loop.call_soon_threadsafe(self.exhausted.set)
 
-        self.threads.on_exhausted = exhausted
+        self.threads.on_exhausted = self._reducing.on_exhausted = exhausted
         async with AsyncExitStack() as stack:
             stack.callback(self._close)
             await stack.enter_async_context(beside(self.metrics.sample()))
@@ -125,6 +134,17 @@ class Workbench:
             return lambda item: function(item, resource)
         return (lambda item: function(item, **params)) if params else function
 
+    def folds(self, record: RunRecord) -> Callable[[], Fold] | None:
+        """Return what makes values of nothing yet of a run's reducer; None where the run has none.
+
+        Raises:
+            UnknownReducer: It is not registered here.
+        """
+        if record.reduce is None:
+            return None
+        most = Options(**record.options).max_reduced_bytes
+        return partial(Fold, reducing.find(record.reduce), self._reducing, most)
+
     def _items_of(self, processor: Processor[..., Any]) -> ItemProcesses:
         found = self._item_processes.get(processor.name)
         if found is None:
@@ -133,5 +153,6 @@ class Workbench:
 
     def _close(self) -> None:
         self.threads.close()
+        self._reducing.close()
         for processes in self._item_processes.values():
             processes.close()

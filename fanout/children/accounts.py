@@ -67,6 +67,14 @@ def account_of_invalid(error: Exception) -> tuple[str, str, str]:
     return "InvalidItem", f"{kind}: {message}", trace
 
 
+def account_of_refused(reducer: str, error: Exception) -> tuple[str, str, str]:
+    """Return the same of an item whose output the reducer of its run could not take."""
+    if isinstance(error, ValidationError):
+        return "Unreducible", f"reducer {reducer!r} does not take such an output: {_describe(error)}", ""
+    kind, message, trace = account_of(error)
+    return "Unreducible", f"reducer {reducer!r} could not add the output: {kind}: {message}", trace
+
+
 def encodable(text: str) -> str:
     """Return a text that UTF-8 can express: names of files may hold what it cannot."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -21,7 +21,7 @@ from fanout.children import undoing
 from fanout.children.book import HOLD_SECONDS, Book
 from fanout.children.context import isolated
 from fanout.children.execution import Execution, Waiting, output
-from fanout.children.fitness import check_version
+from fanout.children.fitness import check_deaths, check_version
 from fanout.children.gate import Gate
 from fanout.children.item_workflows import ItemWorkflows
 from fanout.children.life import Life, Superseded
@@ -124,6 +124,8 @@ class BatchActivity:
         if committed is not None:
             return output(committed, [])
         processor = find(self._name, self._bench.processors)
+        # A seal adds nothing, and any worker can do it.
+        folds = self._bench.folds(record) if batch.concurrency else None
         execution = Execution(
             store,
             batch,
@@ -131,6 +133,7 @@ class BatchActivity:
             worker=activity.client().identity,
             version=processor.version,
             waiting=life.waiting,
+            fold=folds and folds(),
         )
         metrics = self._metrics()
         if not batch.concurrency:
@@ -140,6 +143,7 @@ class BatchActivity:
         check_version(processor, record)
         left = await execution.resume() if activity.info().attempt > 1 else items
         await life.begin(execution.settled)
+        check_deaths(life.account, record)
         if life.after_death:
             metrics.begun_again(life.repeated)
             _log.warning(
@@ -215,6 +219,7 @@ class BatchActivity:
             indexes=plan.indexes,
             parts=parts,
             inline=any(stretch.page.values is not None for stretch in plan.stretches),
+            reduces=job.record.reduce is not None,
             worker=activity.client().identity,
             undone=undone,
         )

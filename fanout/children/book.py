@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -32,6 +33,7 @@ from fanout.options import Options
 from fanout.processors import Processor
 from fanout.readers.base import Records, Unreadable
 from fanout.storage.rests import Items
+from fanout.storage.rows import index_of
 from fanout.writers.jsonl import NO_MATCH, failure_row, result_rows
 
 MAX_SAMPLES = 3
@@ -45,7 +47,11 @@ WRITTEN = b""
 
 @dataclass
 class Rows:
-    """Rows that are to be written, in index order, and what they add to the totals."""
+    """Rows that are to be written, in index order, and what they add to the totals.
+
+    Attributes:
+        outputs: Of a run with a reducer, what `results` holds, by position.
+    """
 
     results: list[bytes]
     failures: list[bytes]
@@ -53,6 +59,7 @@ class Rows:
     first: int
     counters: dict[str, float] = field(default_factory=dict)
     matched: int = 0
+    outputs: dict[int, bytes] = field(default_factory=dict)
 
 
 @dataclass
@@ -68,6 +75,7 @@ class Book:
         parts: The records, in order.
         worker: Identity of this worker.
         inline: Whether the records hold JSON values that travelled with the order.
+        reduces: Whether the run has a reducer, which takes the outputs that are written.
         indexes: The index of each item in the source; by default as the batch counts them.
         undone: Of a compensation, the output that each item had, as JSON; empty where the processor takes none.
         given: What `validate` takes, of each item.
@@ -87,6 +95,7 @@ class Book:
     parts: Sequence[Records]
     worker: str
     inline: bool = False
+    reduces: bool = False
     indexes: Sequence[int] = field(default_factory=list)
     undone: Sequence[bytes] = ()
     values: list[Any] = field(default_factory=list)
@@ -182,26 +191,8 @@ class Book:
 
     def settle(self, position: int, error_type: str, message: str, trace: str) -> None:
         """Record the final failure of an item."""
-        where = self._source(position)
         self.error_types[error_type] = self.error_types.get(error_type, 0) + 1
-        if len(self.samples) < MAX_SAMPLES:
-            self.samples.append(encodable(f"{where}: {error_type}: {message[:200]}"))
-        row = failure_row(
-            Failure(
-                index=self.indexes[position],
-                key=self.key_of(position),
-                source=where,
-                input=preview(self.values[position]),
-                error_type=error_type,
-                message=encodable(message[:MAX_MESSAGE]),
-                traceback=encodable(trace[-MAX_TRACEBACK:]),
-                attempts=self.attempts.get(position, 0),
-                worker=self.worker,
-                version=self.processor.version,
-                at=round(time.time(), 3),
-            )
-        )
-        self.failures[position] = row
+        self.failures[position] = row = self._failure(position, error_type, message, trace)
         self.held += len(row)
 
     @property
@@ -251,6 +242,7 @@ class Book:
             first=min((self.indexes[p] for p in (first, *failed[:1]) if p is not None), default=0),
             counters=self.tally.collect(),
             matched=len(results) - outputs.count(NO_MATCH),
+            outputs={p: output for p, output in enumerate(outputs) if output} if self.reduces else {},
         )
         # In place: slots hold this very list.
         outputs[:] = [WRITTEN if output else output for output in outputs]
@@ -259,7 +251,48 @@ class Book:
         self.held = 0
         return rows
 
+    def refuse(self, rows: Rows, reasons: Mapping[int, tuple[str, str, str]]) -> Rows:
+        """Make failures of some results that are taken already: the run's reducer has refused them.
+
+        Args:
+            rows: What was taken.
+            reasons: By position, error type, message and traceback.
+        """
+        error_types = Counter(rows.error_types)
+        refused: list[bytes] = []
+        for position, (error_type, message, trace) in sorted(reasons.items()):
+            self.attempts[position] = self.attempts.get(position, 0) + 1
+            refused.append(self._failure(position, error_type, message, trace))
+            self.failures[position] = WRITTEN
+            self.outputs[position] = None
+            error_types[error_type] += 1
+        kept = [
+            row for position, row in zip(rows.outputs, rows.results, strict=True) if position not in reasons
+        ]
+        failures = sorted([*rows.failures, *refused], key=lambda row: index_of(row, "a failure"))
+        return replace(rows, results=kept, failures=failures, error_types=dict(error_types))
+
     # ---- private
+
+    def _failure(self, position: int, error_type: str, message: str, trace: str) -> bytes:
+        where = self._source(position)
+        if len(self.samples) < MAX_SAMPLES:
+            self.samples.append(encodable(f"{where}: {error_type}: {message[:200]}"))
+        return failure_row(
+            Failure(
+                index=self.indexes[position],
+                key=self.key_of(position),
+                source=where,
+                input=preview(self.values[position]),
+                error_type=error_type,
+                message=encodable(message[:MAX_MESSAGE]),
+                traceback=encodable(trace[-MAX_TRACEBACK:]),
+                attempts=self.attempts.get(position, 0),
+                worker=self.worker,
+                version=self.processor.version,
+                at=round(time.time(), 3),
+            )
+        )
 
     def _take_over_attempts(self) -> None:
         position = 0

@@ -11,11 +11,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from fanout.children.accounts import account_of_refused
 from fanout.children.book import Book, Rows
 from fanout.errors import StoreUnavailable
+from fanout.folding import Fold, Told
 from fanout.messages import BatchInput, BatchOutput
 from fanout.models import MAX_COUNTERS, RestRef, summed
-from fanout.storage import checkpoints, commits, layout, rests
+from fanout.storage import checkpoints, commits, layout, rests, values
 from fanout.storage.layout import Kind
 from fanout.storage.records import Commit, DataObject, Effort
 from fanout.storage.rests import Items
@@ -50,6 +52,7 @@ class Execution:
         worker: Identity of this worker.
         version: The processor's version.
         waiting: Told why, while the store cannot be used.
+        fold: What outputs are added to, where the run has a reducer and the batch is to run items.
 
     Attributes:
         won: Whether the commit that decides the key is this execution's.
@@ -66,8 +69,10 @@ class Execution:
         worker: str = "",
         version: str = "",
         waiting: Waiting | None = None,
+        fold: Fold | None = None,
     ) -> None:
         self._store = store
+        self._fold = fold
         self._waiting = waiting or Waiting()
         self._began = time.monotonic()
         self._before = 0.0
@@ -109,6 +114,8 @@ class Execution:
             return self._items
         mine = self._done
         self._before, self._effort = found.seconds, found.effort
+        if self._fold is not None and found.reduced is not None:
+            await self._fold.merge(await values.load(self._store, found.reduced), found.reduced.path)
         self._done = replace(found, token=mine.token, worker=mine.worker, version=mine.version)
         fresh = [Items(start, count) for start, count in found.more]
         runs = [Items(run[0], run[1], run[2], rest.due) for rest in found.rests for run in rest.runs]
@@ -133,7 +140,7 @@ class Execution:
                 effort = self.measure()
             if not rows.results and not rows.failures:
                 return None
-            await self._write(rows)
+            await self._write(await self._reduce(rows, book, guard))
             record = self._record(left, effort)
             number, self._checkpoints = self._checkpoints, self._checkpoints + 1
             return await self._patiently(lambda: checkpoints.save(self._store, record, number))
@@ -142,7 +149,7 @@ class Execution:
         """Write the rows that are left, and decide the key; returns the commit that counts."""
         began = time.monotonic()
         async with self._lock:
-            await self._write(book.take_rows())
+            await self._write(await self._reduce(book.take_rows(), book, contextlib.nullcontext()))
             return await self._decide(sorted([*book.remaining(), *aside]), began)
 
     async def seal(self) -> Commit:
@@ -163,12 +170,25 @@ class Execution:
             await self._tidy(lambda: self._store.delete(last))
         return standing
 
+    async def _reduce(self, rows: Rows, book: Book, guard: contextlib.AbstractContextManager[object]) -> Rows:
+        """Add the outputs that are about to be written; items whose output is refused become failures."""
+        if self._fold is None or not rows.outputs:
+            return rows
+        told = Told(book.indexes.__getitem__, book.key_of)
+        refused = await self._fold.add(list(rows.outputs.items()), told)
+        if not refused:
+            return rows
+        name = self._fold.name
+        with guard:
+            return book.refuse(rows, {p: account_of_refused(name, error) for p, error in refused.items()})
+
     async def _write(self, rows: Rows) -> None:
         """Make rows durable, and count them."""
         number = len(self._own)
-        results, failures = await asyncio.gather(
+        results, failures, reduced = await asyncio.gather(
             self._write_kind("results", rows.results, rows.first, number),
             self._write_kind("failures", rows.failures, rows.first, number),
+            self._write_value(self._done.succeeded + len(rows.results), number),
         )
         done = self._done
         self._done = replace(
@@ -180,6 +200,7 @@ class Execution:
             error_types=dict(Counter(done.error_types) + Counter(rows.error_types)),
             counters=summed(done.counters, rows.counters, MAX_COUNTERS),
             matched=done.matched + rows.matched,
+            reduced=reduced or done.reduced,
         )
 
     async def _write_kind(
@@ -195,6 +216,17 @@ class Execution:
         written = DataObject(path, len(rows), len(data), first)
         self._own.append(written)
         return [written]
+
+    async def _write_value(self, succeeded: int, number: int) -> DataObject | None:
+        """Make the value of the run's reducer durable, where it is made of more outputs than before."""
+        if self._fold is None or succeeded == self._done.succeeded:
+            return None
+        path = layout.value_path(self._done.key, self._done.token, number)
+        data = await self._fold.encoded()
+        await self._patiently(lambda: self._store.create_own(path, data))
+        written = DataObject(path, succeeded, len(data))
+        self._own.append(written)
+        return written
 
     async def _patiently(self, act: Callable[[], Awaitable[T]]) -> T:
         """Do something, again and again while the store cannot be used: the items are done, and must not run anew."""

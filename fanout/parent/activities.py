@@ -10,7 +10,7 @@ from datetime import datetime
 from pydantic_core import from_json
 from temporalio import activity
 
-from fanout import templates, wire
+from fanout import reducing, templates, wire
 from fanout.beside import beside
 from fanout.boundary import failing, planning
 from fanout.children import item_workflows
@@ -33,13 +33,13 @@ from fanout.processors import find
 from fanout.readers.paging import next_page
 from fanout.readers.selecting import Again, next_selected
 from fanout.selection import Selection
-from fanout.storage import chains, layout, roots, selections, views
+from fanout.storage import chains, layout, reductions, roots, selections, views
 from fanout.storage.chains import Link
 from fanout.storage.markers import claim, load_run
 from fanout.storage.publishing import finalize, publish
 from fanout.storage.reading import committed
 from fanout.storage.records import RunRecord
-from fanout.storage.stores import open_store
+from fanout.storage.stores import Store, open_store
 from fanout.workbench import Workbench
 
 
@@ -59,11 +59,13 @@ class ParentActivities:
         """Find the next page of the source; the first time, claim the output and settle the options.
 
         Raises:
-            ApplicationError: The processor is unknown here, an option or parameter is wrong, the source cannot be
-                read, or the output belongs to another run; not retried.
+            ApplicationError: The processor or reducer is unknown here, an option or parameter is wrong, the source
+                cannot be read, or the output belongs to another run; not retried.
         """
         run = _filled(order)
         processor = find(run.processor, self.bench.processors)
+        if run.reduce is not None:
+            reducing.find(run.reduce)
         if order.step == 0:
             # Before it can be read together with this one.
             await self._close(run)
@@ -94,6 +96,7 @@ class ParentActivities:
                     undone=await undoing.measured(run.undone, undone),
                     compensator=None if run.compensate is None else run.compensate.processor,
                     stop_when=run.stop_when,
+                    reduce=run.reduce,
                 ),
             )
             await undoing.note(run, output)
@@ -145,8 +148,9 @@ class ParentActivities:
             ApplicationError: Items are lost or there twice; not retried.
         """
         store = open_store(self.bench.roots.check(order.output))
-        await load_run(store, order.nonce)
+        record = await load_run(store, order.nonce)
         selected = await selections.of(store)
+        folds = self.bench.folds(record)
         async with beating():
             roll_up = await publish(
                 store,
@@ -159,6 +163,7 @@ class ParentActivities:
                 keys=order.keys,
                 seconds=order.seconds,
                 selected=selected,
+                fold=folds and folds(),
             )
         return PublishOutput(roll_up.totals, sum(count for _, count in roll_up.not_run))
 
@@ -198,14 +203,18 @@ class ParentActivities:
         async with beating():
             record = await load_run(store, order.nonce)
             await self._end_items(record, order.result)
-            manifest = await finalize(
-                store,
-                record,
-                order.result,
-                order.result.partitions,
-                complete=not order.result.not_run,
-            )
+            result = await self._reduced(store, record, order.result)
+            manifest = await finalize(store, record, result, result.partitions, complete=not result.not_run)
         return manifest.result
+
+    async def _reduced(self, store: Store, record: RunRecord, result: RunResult) -> RunResult:
+        """Return a result with what the run's reducer has made of all results."""
+        folds = self.bench.folds(record)
+        return (
+            result
+            if folds is None
+            else await reductions.complete(store, result, folds, self.bench.roots.check)
+        )
 
     async def _end_items(self, record: RunRecord, result: RunResult) -> None:
         """End the workflows of items whose batches were given up with their workers."""

@@ -62,7 +62,7 @@ async def discard(store: Store, own: Iterable[DataObject], winner: Commit) -> No
         own: The data objects that this execution wrote.
         winner: The commit that stands; it may have inherited some of them.
     """
-    named = {data.path for data in (*winner.results, *winner.failures)}
+    named = {data.path for data in (*winner.results, *winner.failures, winner.reduced) if data is not None}
     await store.delete(*(data.path for data in own if data.path not in named))
 
 

@@ -13,6 +13,9 @@ Kind = Literal["results", "failures"]
 KINDS: tuple[Kind, ...] = ("results", "failures")
 RUN = "_RUN"
 MANIFEST = "manifest.json"
+REDUCED = "reduced.json"
+REDUCTIONS = "_reduced"
+REDUCED_TOTAL = f"{REDUCTIONS}/total.json"
 DATA = "_data"
 COMMITS = "_commits"
 CHECKPOINTS = "_checkpoints"
@@ -90,6 +93,16 @@ def data_path(kind: Kind, key: str, token: str, number: int = 0) -> str:
         raise UsageError(f"a token cannot hold a slash: {token!r}")
     name = f"{DATA}/{roots.check_name(key)}.{roots.check_name(token)}"
     return f"{name}.{_number(number, _PART_DIGITS)}.{kind}.jsonl"
+
+
+def value_path(key: str, token: str, number: int) -> str:
+    """Return where an execution of a batch writes the value of its reducer for the nth time; unique to its token."""
+    return f"{DATA}/{roots.check_name(key)}.{roots.check_name(token)}.{_number(number, _PART_DIGITS)}.reduced.json"
+
+
+def reduced_path(partition: int) -> str:
+    """Return where the value of the reducer for a partition lies."""
+    return f"{REDUCTIONS}/{_number(partition, _PARTITION_DIGITS)}.json"
 
 
 def data_folder(partition: int) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from fanout.errors import ObjectMissing, StoreError
 from fanout.models import RestRef, RunResult, Totals
-from fanout.storage import codec, commits, once, parts, publications, roll_ups, rows, tiling, timeline
+from fanout.storage import codec, commits, once, parts, publications, roll_ups, rows, tiling, timeline, values
 from fanout.storage.concurrency import each
 from fanout.storage.layout import CHECKPOINTS, DATA, KINDS, MANIFEST, ROLL_UPS, data_folder, partition_of
 from fanout.storage.records import Commit, Effort, Manifest, Publication, RollUp, RunRecord
@@ -35,6 +35,7 @@ async def publish(
     keys: Mapping[str, Sequence[int]] | None = None,
     seconds: float = 0.0,
     selected: Selected | None = None,
+    fold: values.Fold | None = None,
 ) -> RollUp:
     """Publish a partition that has ended. May be repeated, and run twice at once.
 
@@ -49,6 +50,7 @@ async def publish(
         keys: The keys that count, as `commits.load_partition` takes them.
         seconds: How long the partition took.
         selected: Of a rerun, its items: what is said of them here are their positions.
+        fold: What values of the run's reducer are merged into; None where it has none.
 
     Returns:
         The roll-up that stands.
@@ -62,7 +64,7 @@ async def publish(
             left = [list(part) for part in not_run]
             counting = {planner: list(span) for planner, span in (keys or {}).items()}
             wanted = Publication(nonce, partition, start, count, left, list(rests), counting)
-            roll_up = await _publish(store, wanted, seconds, selected)
+            roll_up = await _publish(store, wanted, seconds, selected, fold)
         except ObjectMissing:
             # Another attempt may have published meanwhile, and the run have ended.
             roll_up = await roll_ups.find(store, nonce, partition)
@@ -139,11 +141,16 @@ class _Ready:
     failures: list[Piece]
 
 
-async def _publish(store: Store, wanted: Publication, seconds: float, selected: Selected | None) -> RollUp:
+async def _publish(
+    store: Store, wanted: Publication, seconds: float, selected: Selected | None, fold: values.Fold | None
+) -> RollUp:
     ready = await _check(store, wanted, selected)
     standing = await publications.settle(store, wanted)
     if standing != wanted:
         ready = await _check(store, standing, selected)
+    reduced = None
+    if fold is not None:
+        reduced = await values.of_partition(store, standing.partition, ready.commits, fold)
     return await roll_ups.create(
         store,
         RollUp(
@@ -158,6 +165,7 @@ async def _publish(store: Store, wanted: Publication, seconds: float, selected: 
             seconds=seconds,
             effort=sum((commit.effort for commit in ready.commits), Effort()),
             timeline=timeline.of_commits(ready.commits),
+            reduced=reduced,
         ),
     )
 

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator
 from fanout import durations
 from fanout.compensation import Undone
 from fanout.models import Json, Page, RestRef, RunResult, Source, Totals
+from fanout.reduction import Reduction
 from fanout.selection import Selection
 from fanout.stopping import StopWhen
 
@@ -34,6 +35,7 @@ class RunRecord:
         undone: What it undoes, where it is a compensation.
         compensator: Registered name of the processor that undoes it, where the caller said one.
         stop_when: What ends the run early.
+        reduce: What makes one value of all that its processor returns; None where nothing does.
     """
 
     nonce: str
@@ -51,6 +53,7 @@ class RunRecord:
     undone: Undone | None = None
     compensator: str | None = None
     stop_when: StopWhen | None = None
+    reduce: Reduction | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Compensated:
 
 @dataclass(frozen=True)
 class DataObject:
-    """One object of rows that a commit names: `rows` lines of JSON, in index order.
+    """One object that a commit names: of `rows` lines of JSON in index order, or a value made of so many.
 
     Attributes:
         path: Where it lies.
@@ -192,6 +195,7 @@ class Commit:
         counters: Sums of what was counted by the items that have their outcome here.
         effort: What it took.
         matched: Items whose output is not null.
+        reduced: The value of the run's reducer for the items that have succeeded here; `rows` says how many.
     """
 
     nonce: str
@@ -214,6 +218,7 @@ class Commit:
     counters: dict[str, float] = field(default_factory=dict)
     effort: Effort = field(default_factory=Effort)
     matched: int = 0
+    reduced: DataObject | None = None
 
     @property
     def totals(self) -> Totals:
@@ -277,6 +282,7 @@ class RollUp:
         seconds: How long the partition took.
         effort: What it took, all commits together.
         timeline: What was done when; none where an older version wrote it.
+        reduced: The value of the run's reducer for the items that have succeeded, all commits merged.
     """
 
     nonce: str
@@ -290,6 +296,7 @@ class RollUp:
     seconds: float = 0.0
     effort: Effort = field(default_factory=Effort)
     timeline: list[Slice] = field(default_factory=list)
+    reduced: DataObject | None = None
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
 from fanout.children.book import Book, Rows
 from fanout.children.execution import Execution
+from fanout.folding import Fold, Outputs, Told
 from fanout.messages import BatchInput
 from fanout.storage import commits, rests
 from fanout.storage.records import Commit
@@ -16,6 +19,32 @@ from fanout.storage.rests import Items
 from fanout.storage.stores import Store
 from tests.unit.storage.executor import Batch
 from tests.unit.storage.outputs import NONCE, WEIGHT, failure_row, result_row, weight
+
+REFUSED = 4
+"""Of each five items the reducer refuses this one."""
+
+
+class IndexFold:
+    """A reducer's value that says which items are in it: what `fanout.folding` does, without threads."""
+
+    name = "indexes"
+
+    def __init__(self) -> None:
+        self.indexes: list[int] = []
+
+    async def add(self, outputs: Outputs, told: Told) -> dict[int, Exception]:
+        refused: dict[int, Exception] = {p: ValueError() for p, _ in outputs if told.index(p) % 5 == REFUSED}
+        self.indexes += [told.index(position) for position, _ in outputs if position not in refused]
+        return refused
+
+    async def merge(self, data: bytes, name: str = "") -> None:
+        self.indexes += json.loads(data)
+
+    async def encoded(self) -> bytes:
+        return json.dumps(sorted(self.indexes)).encode()
+
+    async def finished(self) -> bytes:
+        return await self.encoded()
 
 
 class DiceBook:
@@ -25,6 +54,7 @@ class DiceBook:
         self.left = {i: one.attempts for one in items for i in range(one.start, one.start + one.count)}
         self._chance = chance
         self._settled: list[int] = []
+        self.indexes = range(1_000)
 
     def settle(self, count: int) -> None:
         taken = self._chance.sample(list(self.left), min(count, len(self.left)))
@@ -37,12 +67,27 @@ class DiceBook:
     def take_rows(self) -> Rows:
         taken, self._settled = sorted(self._settled), []
         failed = {index for index in taken if self._chance.random() < 0.3}
+        succeeded = {index: b"%d" % (index % 3) for index in taken if index not in failed}
         return Rows(
-            results=[result_row(index, index % 3) for index in taken if index not in failed],
+            results=[result_row(index, index % 3) for index in succeeded],
             failures=[failure_row(index) for index in sorted(failed)],
             error_types={"ValueError": len(failed)} if failed else {},
             first=taken[0] if taken else 0,
             counters={WEIGHT: sum(map(weight, taken))} if taken else {},
+            outputs=succeeded,
+        )
+
+    def key_of(self, position: int) -> str:
+        return str(position)
+
+    def refuse(self, rows: Rows, reasons: Mapping[int, object]) -> Rows:
+        failures = [*rows.failures, *(failure_row(index) for index in reasons)]
+        return replace(
+            rows,
+            results=[
+                row for index, row in zip(rows.outputs, rows.results, strict=True) if index not in reasons
+            ],
+            failures=sorted(failures, key=lambda row: int(json.loads(row)["index"])),
         )
 
     def remaining(self) -> list[Items]:
@@ -96,7 +141,7 @@ class RealExecutor:
         order = BatchInput(
             self._store.url, NONCE, batch.key, batch.start, batch.count, [], concurrency=1, rests=batch.refs
         )
-        execution = Execution(self._store, order, items)
+        execution = Execution(self._store, order, items, fold=cast(Fold, IndexFold()))
         # So that a schedule can be repeated.
         token = f"{self._chance.getrandbits(64):016x}"
         execution._done = replace(execution._done, token=token)

@@ -19,7 +19,7 @@ from fanout.storage.stores import Store
 from tests.unit.storage import outputs
 from tests.unit.storage.executor import Batch, Executor
 from tests.unit.storage.outputs import NONCE, WEIGHT, weight
-from tests.unit.storage.real_executor import RealExecutor
+from tests.unit.storage.real_executor import IndexFold, RealExecutor
 from tests.unit.storage.stepping import FAULTS, NONE, Process
 
 MOST_STEPS = 4000
@@ -178,8 +178,9 @@ class World:
         plan = self.plan
         keys = {} if self.broken == "only planned keys" else copy.deepcopy(plan.keys)
         return publishing.publish(
-            store, NONCE, 0, 0, self.items, list(plan.todo), rests=list(plan.waiting), keys=keys
-        )
+            store, NONCE, 0, 0, self.items, list(plan.todo), rests=list(plan.waiting), keys=keys,
+            fold=IndexFold() if self.executor is RealExecutor else None,
+        )  # fmt: skip
 
     async def _finalize(self, store: Store) -> None:
         assert self.roll_up is not None
@@ -335,7 +336,7 @@ class World:
             named = {
                 data["path"]: data["size"]
                 for commit in map(json.loads, found.values())
-                for data in _data(commit)
+                for data in (*_data(commit), *filter(None, [commit["reduced"]]))
             }
             there = {stored.path: stored.size for stored in await self.store.list("_data")}
             gone = [path for path, size in named.items() if there.get(path) != size]
@@ -359,6 +360,7 @@ class World:
         for kind in KINDS:
             found.update(await outputs.published(self.store, kind))
         self._check_counted(found)
+        await self._check_reduced()
         found.update(await self._not_run())
         lost = [index for index in range(self.items) if not found[index]]
         twice = [index for index, times in found.items() if times > 1]
@@ -371,6 +373,17 @@ class World:
         counted = self.roll_up.totals.counters.get(WEIGHT, 0.0)
         if counted != sum(map(weight, found.elements())):
             self.fail(f"counted {counted}, of {sorted(found)}")
+
+    async def _check_reduced(self) -> None:
+        """Check that the reducer's value is made of the items that have succeeded, each once."""
+        if self.executor is not RealExecutor:
+            return
+        assert self.roll_up is not None
+        reduced = self.roll_up.reduced
+        found = [] if reduced is None else json.loads(await self.store.read(reduced.path))
+        succeeded = sorted(await outputs.published(self.store, "results"))
+        if found != succeeded:
+            self.fail(f"reduced {found}, succeeded {succeeded}")
 
     async def _not_run(self) -> list[int]:
         indexes: list[int] = []
