@@ -16,6 +16,7 @@ from fanout.storage.roots import to_path
 from tests.integration import processors_that_count as counts
 from tests.integration.engine import Engine
 from tests.integration.processors_in_workers import counted
+from tests.integration.reducers_in_workers import Items, once
 from tests.integration.workers import Workers
 from tests.waiting import eventually
 
@@ -88,7 +89,7 @@ async def test_items_in_quarantine_count_once_and_what_the_guilty_one_counted_is
     try:
         run = await engine.start(
             client, counts.poisoned, fanout.Range(40), params={"folder": str(tmp_path / "done")},
-            batch_size=40, batch_concurrency=40, heartbeat_timeout=1,
+            batch_size=40, batch_concurrency=40, heartbeat_timeout=1, reduce=Items,
         )  # fmt: skip
         result = await asyncio.wait_for(run.result(), 90)
     finally:
@@ -96,9 +97,10 @@ async def test_items_in_quarantine_count_once_and_what_the_guilty_one_counted_is
         await workers.stop()
     assert (result.succeeded, result.failed) == (39, 1)
     assert result.counters == {"weight": 2.0**40 - 1 - 2.0**13}
+    assert result.reduced == once(set(range(40)) - {13})
 
 
-async def test_counters_are_the_sums_over_the_items_however_often_workers_die_and_come_back(
+async def test_counters_and_reduced_values_are_the_sums_over_the_items_however_often_workers_die_and_come_back(
     engine: Engine, workers: Workers
 ) -> None:
     """One worker is killed between checkpoints, and another is stopped and goes on as a zombie."""
@@ -107,7 +109,7 @@ async def test_counters_are_the_sums_over_the_items_however_often_workers_die_an
     items = 400
     run = await engine.start(
         client, counted, fanout.Range(items), params={"seconds": 0.1}, max_concurrency=20, batch_size=200,
-        batch_concurrency=10, batch_seconds=60, checkpoint_seconds=0.5, heartbeat_timeout=1,
+        batch_concurrency=10, batch_seconds=60, checkpoint_seconds=0.5, heartbeat_timeout=1, reduce=Items,
     )  # fmt: skip
     await eventually(lambda: len(workers.intervals()) > 100)
     victim.kill()
@@ -129,4 +131,5 @@ async def test_counters_are_the_sums_over_the_items_however_often_workers_die_an
         "weight": sum(range(items)),
         "usd": pytest.approx(0.02 * items),
     }
+    assert result.reduced == once(range(items))
     assert sum(one["totals"]["counters"]["weight"] for one in rolled) == sum(range(items))
