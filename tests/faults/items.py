@@ -53,6 +53,15 @@ def checksum(item: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(item, sort_keys=True).encode()).hexdigest()
 
 
+Fingerprint = dict[str, int]
+
+
+def fingerprint(checksums: Iterable[str]) -> Fingerprint:
+    """Return how many checksums there are, and their sum."""
+    numbers = [int(checksum, 16) for checksum in checksums]
+    return {"items": len(numbers), "sum": sum(numbers)}
+
+
 def make(
     scale: Scale, random: random.Random, *, later: int = 0, poison: Mapping[int, str] | None = None
 ) -> list[Item]:

@@ -1,4 +1,4 @@
-"""The processor of all scenarios; each of its calls is written down before it does anything else.
+"""The processor and the reducer of all scenarios; each call of the first is written down before it does anything else.
 
 Workers import this module by its name: `fanout worker tests.faults.jobs`.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import fanout
-from tests.faults.items import FAILS, FLAKY, HOG, LATER, checksum
+from tests.faults.items import FAILS, FLAKY, HOG, LATER, Fingerprint, checksum, fingerprint
 
 LOG_VARIABLE = "FANOUT_FAULTS_LOG"
 LINE = b"%010d %04d\n"
@@ -64,3 +64,17 @@ async def digest(item: dict[str, Any]) -> dict[str, Any]:
         _hog()
     _die(what)
     return {"checksum": checksum(item), "attempt": info.attempt, "pid": os.getpid()}
+
+
+@fanout.reducer(name="faults.fingerprint")
+class Fingerprints:
+    """One value that no lost output and none that counts twice leaves as it is."""
+
+    def zero(self) -> Fingerprint:
+        return fingerprint([])
+
+    def add(self, total: Fingerprint, output: dict[str, Any]) -> Fingerprint:
+        return self.merge(total, fingerprint([output["checksum"]]))
+
+    def merge(self, total: Fingerprint, other: Fingerprint) -> Fingerprint:
+        return {name: total[name] + other[name] for name in total}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.faults.files import Files
-from tests.faults.items import Expected
+from tests.faults.items import Expected, fingerprint
 
 KINDS = ("results", "failures")
 LEFT_EMPTY = ("_data/", "_checkpoints/")
@@ -45,13 +45,16 @@ class Verdict:
         assert not complaints, "\n".join(complaints)
 
 
-def judge(expected: Mapping[int, Expected], files: Files, *, complete: bool = True) -> Verdict:
+def judge(
+    expected: Mapping[int, Expected], files: Files, *, complete: bool = True, before: Verdict | None = None
+) -> Verdict:
     """Compare an output with what must be in it.
 
     Args:
         expected: What must come of each item of the run, by its index.
         files: The files of the output, by their names in it.
         complete: Whether all items must have a row; else the manifest must say how many have none.
+        before: What was found in the output that the run continues.
     """
     verdict = Verdict()
     seen: Counter[int] = Counter()
@@ -66,7 +69,9 @@ def judge(expected: Mapping[int, Expected], files: Files, *, complete: bool = Tr
     missing = [index for index in expected if index not in seen]
     if complete:
         verdict.lost = missing
-    _judge_manifest(verdict, json.loads(files.read("manifest.json"))["result"], len(expected), len(missing))
+    result = json.loads(files.read("manifest.json"))["result"]
+    _judge_manifest(verdict, result, len(expected), len(missing))
+    _judge_reduced(verdict, result, [verdict, before] if before else [verdict])
     for folder in LEFT_EMPTY:
         verdict.wrong += [f"{name} was left behind" for name in files.names(folder)]
     return verdict
@@ -107,3 +112,11 @@ def _judge_manifest(verdict: Verdict, result: Mapping[str, Any], items: int, mis
     said = {name: result[name] for name in counted}
     if said != counted:
         verdict.wrong.append(f"the manifest says {said}, the rows say {counted}")
+
+
+def _judge_reduced(verdict: Verdict, result: Mapping[str, Any], found: Iterable[Verdict]) -> None:
+    """The value of the reducer is made of all rows, each once; these were compared with what must be in them."""
+    rows = [row for one in found for row in one.rows["results"].values()]
+    right = fingerprint(row["output"]["checksum"] for row in rows)
+    if result["reduced"] != right:
+        verdict.wrong.append(f"the reduced value is {result['reduced']}, the rows give {right}")

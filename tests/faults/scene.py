@@ -19,7 +19,7 @@ from tests.faults import oracle
 from tests.faults.files import Files, at
 from tests.faults.fleet import Fleet
 from tests.faults.items import Expected, Item, expect, make, write
-from tests.faults.jobs import digest
+from tests.faults.jobs import Fingerprints, digest
 from tests.faults.oracle import Verdict
 from tests.faults.report import Line
 from tests.faults.scale import Scale
@@ -93,6 +93,7 @@ class Scene:
             digest,
             reader if limit is None else reader.limit(limit),
             task_queue=self.queue,
+            reduce=Fingerprints,
             **{"id": self.queue, **self.settings(), **options},
         )
         if watched:
@@ -167,17 +168,25 @@ class Scene:
             assert_never_stuck(await tree(run.client, run.id, (await run.info()).execution))
         return verdict
 
-    def judge(self, files: Files, *, complete: bool = True, only: range | None = None) -> Verdict:
+    def judge(
+        self,
+        files: Files,
+        *,
+        complete: bool = True,
+        only: range | None = None,
+        before: Verdict | None = None,
+    ) -> Verdict:
         """Judge the rows and the manifest, put the figures into the report, and fail where anything is wrong.
 
         Args:
             files: Of the output.
             complete: Whether all items must have a row.
             only: The indexes of the run's items, where these are not all.
+            before: What was found in the output that the run continues.
         """
         expected = expect(self.items)
         wanted = expected if only is None else {index: expected[index] for index in only}
-        verdict = oracle.judge(wanted, files, complete=complete)
+        verdict = oracle.judge(wanted, files, complete=complete, before=before)
         self.line.lost += len(verdict.lost)
         self.line.duplicated += len(verdict.duplicated)
         self.count_again(expected)

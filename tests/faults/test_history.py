@@ -136,7 +136,7 @@ async def test_retention_has_removed_the_root_before_the_run_is_read_and_continu
     assert {row.index async for row in forgotten.failures()} == set(verdict.rows["failures"])
     rest = await arena.start(items, continue_run=True)
     again = await arena.result(rest)
-    both = arena.judge(at(again.output), only=range(half, len(items)))
+    both = arena.judge(at(again.output), only=range(half, len(items)), before=verdict)
     whole = set(verdict.rows["results"]) | set(both.rows["results"])
     assert {row.index async for row in rest.results()} == whole
 

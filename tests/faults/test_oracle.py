@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.faults.files import Folder
-from tests.faults.items import Item, expect, make
+from tests.faults.items import Item, expect, fingerprint, make
 from tests.faults.oracle import Verdict, judge
 from tests.faults.report import Line, table
 from tests.faults.scale import SHORT
@@ -36,14 +36,15 @@ def right(items: list[Item]) -> Rows:
     return rows
 
 
-def publish(folder: Path, rows: Rows, **totals: int) -> Folder:
+def publish(folder: Path, rows: Rows, **totals: Any) -> Folder:
     """Write an output."""
     for kind, found in rows.items():
         (folder / kind).mkdir(parents=True)
         (folder / kind / "part-000000-00000.jsonl").write_text(
             "".join(json.dumps(row) + "\n" for row in found)
         )
-    said = {"items": 100, "succeeded": 99, "failed": 1, "not_run": 0, **totals}
+    reduced = fingerprint(row["output"]["checksum"] for row in rows["results"] if "output" in row)
+    said = {"items": 100, "succeeded": 99, "failed": 1, "not_run": 0, "reduced": reduced, **totals}
     (folder / "manifest.json").write_text(json.dumps({"result": said}))
     return Folder(folder)
 
@@ -53,7 +54,7 @@ def row_of(rows: Rows, index: int) -> dict[str, Any]:
     return next(row for found in rows.values() for row in found if row["index"] == index)
 
 
-def judged(folder: Path, rows: Rows, **totals: int) -> Verdict:
+def judged(folder: Path, rows: Rows, **totals: Any) -> Verdict:
     """Publish rows, and judge them."""
     return judge(expect(ITEMS), publish(folder, rows, **totals))
 
@@ -81,6 +82,15 @@ def test_a_row_that_is_there_twice_is_noticed_within_a_folder_and_across(tmp_pat
         assert (verdict.lost, verdict.duplicated) == ([], [FINE])
         with pytest.raises(AssertionError, match="are there twice"):
             verdict.check()
+
+
+def test_an_output_that_is_reduced_twice_is_noticed(tmp_path: Path) -> None:
+    rows = right(ITEMS)
+    once = [row["output"]["checksum"] for row in rows["results"]]
+    verdict = judged(tmp_path, rows, reduced=fingerprint([*once, once[0]]))
+    assert [complaint[:20] for complaint in verdict.wrong] == ["the reduced value is"]
+    with pytest.raises(AssertionError, match="the reduced value is"):
+        verdict.check()
 
 
 def move(rows: Rows) -> None:
