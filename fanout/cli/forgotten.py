@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fanout.cli import exits, say
 from fanout.cli.outcome import style_of
+from fanout.cli.reducing import words
 
 if TYPE_CHECKING:
     from fanout.storage.records import Compensated, RunRecord
@@ -19,6 +20,7 @@ async def describe_forgotten(run: str, output: str, *, as_json: bool) -> int:
     from fanout.storage import compensated
     from fanout.storage.markers import load_run
     from fanout.storage.reading import committed, load_manifest
+    from fanout.storage.reductions import with_reduced
     from fanout.storage.stores import open_store
 
     store = open_store(output)
@@ -27,10 +29,19 @@ async def describe_forgotten(run: str, output: str, *, as_json: bool) -> int:
     ended = None if manifest is None else manifest.written
     numbers: dict[str, Any]
     if manifest is not None:
-        found = asdict(manifest.result)
+        found = asdict(await with_reduced(manifest.result))
         numbers = {
             name: found[name]
-            for name in ("status", "items", "succeeded", "failed", "not_run", "seconds", "counters")
+            for name in (
+                "status",
+                "items",
+                "succeeded",
+                "failed",
+                "not_run",
+                "seconds",
+                "counters",
+                "reduced",
+            )
         }
     else:
         totals = await committed(store)
@@ -93,6 +104,8 @@ def _print(
     if numbers.get("not_run"):
         rows.append(("not run", f"{numbers['not_run']:,}"))
     rows += [(f"counted {name}", amount(value)) for name, value in sorted(numbers["counters"].items())]
+    if numbers.get("reduced") is not None:
+        rows.append(("reduced", words(numbers["reduced"])))
     if ended:
         rows.append(("ended", f"{ended}, {clock(numbers['seconds'])} long"))
     rows.append(("output", display(output)))

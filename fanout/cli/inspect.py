@@ -15,6 +15,7 @@ from fanout.cli.connection import Connection
 from fanout.cli.flags import command
 from fanout.cli.forgotten import describe_forgotten
 from fanout.cli.outcome import settle, style_of
+from fanout.cli.reducing import read_reduced, words
 from fanout.cli.sources import parse_duration
 from fanout.errors import FanoutError, NoServer, NoWorker, RunNotFound, UsageError
 from fanout.models import Progress, RunResult, Status
@@ -122,6 +123,7 @@ async def status(
         )
         shown, unknown = progress
         answering = shown is not None and not shown.stale
+        reduced = await read_reduced(handle) if info.closed else None
         listed = await listing.read(handle, answering=answering, ended=all_) if partitions else None
     if as_json:
         say.data(
@@ -132,11 +134,12 @@ async def status(
                 "trouble": trouble,
                 "web": handle.web_url,
                 "compensation": None if compensation is None else asdict(compensation),
+                "reduced": reduced,
                 **({} if listed is None else {"partitions": [asdict(one) for one in listed.found]}),
             }
         )
         return exits.SUCCEEDED
-    _describe(handle, info, shown, pollers, trouble, compensation)
+    _describe(handle, info, shown, pollers, trouble, compensation, reduced)
     if listed is not None:
         listing.show(listed, 0 if shown is None else shown.ended)
     for text in (unknown, *_remarks(info, shown)):
@@ -273,6 +276,7 @@ def _describe(
     pollers: int,
     trouble: str | None,
     compensation: RunInfo | None,
+    reduced: object,
 ) -> None:
     from rich.text import Text
 
@@ -292,6 +296,8 @@ def _describe(
         rows += _numbers(progress)
     if trouble:
         rows.append(("trouble", Text(one_line(trouble, LONGEST_TROUBLE), style="yellow")))
+    if reduced is not None:
+        rows.append(("reduced", words(reduced)))
     rows.append(("output", display(info.output)))
     if handle.web_url:
         rows.append(("Temporal Web", handle.web_url))

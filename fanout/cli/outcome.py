@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from fanout.cli import exits, say
+from fanout.cli.reducing import words
 from fanout.errors import RunFailed
 from fanout.models import RunResult, Status, plain
 from fanout.observability.drawing import amount, clock, per_second
@@ -82,6 +83,9 @@ def summarize(result: RunResult, flags: str = "", more: str | None = None) -> No
     speed = f", {per_second(done / result.seconds)}" if result.seconds > 0 and done else ""
     rows.append(("took", f"{_took(result.seconds)}{speed}"))
     rows += [(f"counted {name}", amount(value)) for name, value in sorted(result.counters.items())]
+    if result.reduced_url:
+        unread = f"lies in {result.reduced_url}, which cannot be read from here"
+        rows.append(("reduced", unread if result.reduced is None else words(result.reduced)))
     if result.output:
         from fanout.storage.roots import display
 

@@ -16,6 +16,7 @@ from fanout.cli.connection import Connection
 from fanout.cli.flags import command
 from fanout.cli.following import Processes, check_local, default_processes, detaching, leave, shown, workers
 from fanout.cli.outcome import settle
+from fanout.cli.reducing import ReduceFlags
 from fanout.cli.settings import Settings
 from fanout.cli.sourceflags import Params, ProcessorName, SourceFlags, SourceName, StopWhen
 from fanout.errors import RunExists, UsageError
@@ -30,6 +31,7 @@ async def run(
     connection: Connection,
     settings: Settings,
     reading: SourceFlags,
+    reducing: ReduceFlags,
     processor: ProcessorName,
     source: SourceName,
     id: Annotated[
@@ -74,6 +76,7 @@ async def run(
     params = sources.parse_params(param or ())
     undo = None if compensate is None else targets.load_processor(compensate)
     enough = None if stop_when is None else parse_condition(stop_when)
+    reduction = reducing.make()
     module = processor.rpartition(":")[0]
     undoing = (compensate or "").rpartition(":")[0]
     modules = list(dict.fromkeys(name for name in (module, undoing) if name))
@@ -96,6 +99,7 @@ async def run(
                 continue_run=continue_,
                 stop_when=enough,
                 compensate=undo,
+                reduce=reduction,
                 **settings.given,
             )
         except RunExists:

@@ -17,6 +17,7 @@ from fanout.cli.chosen import confirmed
 from fanout.cli.connection import Connection
 from fanout.cli.flags import command
 from fanout.cli.inspect import AsJson
+from fanout.cli.reducing import ReduceFlags
 from fanout.cli.scheduleshow import data_of, first_of, next_of, rows_of, run_of, show, state_of
 from fanout.cli.schedulespec import When, moment_of, policy_of, words
 from fanout.cli.settings import Settings
@@ -63,6 +64,7 @@ async def create(
     when: When,
     settings: Settings,
     reading: SourceFlags,
+    reducing: ReduceFlags,
     processor: ProcessorName,
     source: SourceName,
     schedule_id: ScheduleId,
@@ -86,7 +88,7 @@ async def create(
     policy, state = when.policy(SchedulePolicy()), when.state(ScheduleState())
     async with connection.client() as client:
         action = await _action(
-            client, processor, source, reading, settings,
+            client, processor, source, reading, reducing, settings,
             id=id or schedule_id, param=param, task_queue=task_queue, output=output, stop_when=stop_when,
             time_zone=spec.time_zone_name,
         )  # fmt: skip
@@ -114,6 +116,7 @@ async def update(
     when: When,
     settings: Settings,
     reading: SourceFlags,
+    reducing: ReduceFlags,
     schedule_id: ScheduleId,
     processor: Annotated[
         str | None, typer.Argument(metavar="MODULE:NAME", help="Of its runs from now on.")
@@ -144,7 +147,7 @@ async def update(
         action = before.action
         if processor is not None and source is not None:
             action = await _action(
-                client, processor, source, reading, settings,
+                client, processor, source, reading, reducing, settings,
                 id=id or schedule_id, param=param, task_queue=task_queue, output=output, stop_when=stop_when,
                 time_zone=spec.time_zone_name,
             )  # fmt: skip
@@ -327,6 +330,7 @@ async def _action(
     processor: str,
     source: str,
     reading: SourceFlags,
+    reducing: ReduceFlags,
     settings: Settings,
     *,
     id: str,
@@ -354,6 +358,7 @@ async def _action(
         params=sources.parse_params(param or ()),
         time_zone=time_zone or "UTC",
         stop_when=None if stop_when is None else parse_condition(stop_when),
+        reduce=reducing.make(),
         **settings.given,
     )
 

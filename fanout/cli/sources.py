@@ -148,7 +148,7 @@ def source_folder(source: str, kind: str) -> str | None:
     return str(Path(*parts).resolve()) if parts else str(Path.cwd())
 
 
-def parse_params(pairs: Sequence[str]) -> dict[str, Any]:
+def parse_params(pairs: Sequence[str], flag: str = "--param") -> dict[str, Any]:
     """Return the parameters of `name=value` pairs: JSON where a value is JSON, else text.
 
     Raises:
@@ -158,9 +158,9 @@ def parse_params(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         name, sign, text = pair.partition("=")
         if not sign or not name:
-            raise UsageError(f"--param {pair!r}: write it as NAME=VALUE")
+            raise UsageError(f"{flag} {pair!r}: write it as NAME=VALUE")
         if name in params:
-            raise UsageError(f"--param {name!r} is given twice")
+            raise UsageError(f"{flag} {name!r} is given twice")
         try:
             params[name] = json.loads(text)
         except ValueError:

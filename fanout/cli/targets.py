@@ -86,6 +86,40 @@ def load_processor(target: str) -> Processor[..., Any] | str:
     raise UsageError(f"module {loaded.__name__!r} has no processor {name!r}{_nearest(name, there)}")
 
 
+def load_reducer(target: str) -> str:
+    """Return the name of the reducer that `module:name` names; a name alone is that of one that a worker knows.
+
+    Raises:
+        UsageError: There is no such module, or no such reducer in it.
+    """
+    from fanout.reducing import registered
+
+    module, colon, name = target.rpartition(":")
+    if not colon:
+        return target
+    loaded = load_module(module)
+    found = getattr(loaded, name, None)
+    there = []
+    for known, kind in registered().items():
+        if kind.cls is found or (known == name and kind.cls.__module__ == loaded.__name__):
+            return known
+        if kind.cls.__module__ == loaded.__name__:
+            there.append(known)
+    if isinstance(found, type):
+        raise UsageError(f"{target} is no reducer: decorate it with @fanout.reducer")
+    raise UsageError(f"module {loaded.__name__!r} has no reducer {name!r}{_near_reducer(name, there)}")
+
+
+def _near_reducer(name: str, there: Iterable[str]) -> str:
+    names = sorted(there)
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return (
+        f"; it has: {', '.join(names)}" if names else ", nor any other: decorate a class with @fanout.reducer"
+    )
+
+
 def load_processors(modules: Sequence[str]) -> list[Processor[..., Any]]:
     """Import modules and return every processor that this has registered.
 

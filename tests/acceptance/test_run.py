@@ -12,9 +12,13 @@ from tests.acceptance.conftest import COMMAND, Project, on_terminal, plain, wait
 
 
 def test_a_run_that_succeeds_ends_with_its_numbers_and_exit_code_0(served: Project, run_id: str) -> None:
-    done = served.fanout("run", "jobs:double", "1..1000", "--id", run_id)
+    reduce = ("--reduce", "top_k", "--reduce-arg", "k=1")
+    done = served.fanout("run", "jobs:double", "1..1000", "--id", run_id, *reduce)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
+    shown = '[{"index": 999, "key": "999", "output": 2000, "value": 2000}]'
+    assert f"reduced    {shown}" in done.stderr
+    assert json.loads(served.fanout("status", run_id, "--json").stdout)["reduced"] == json.loads(shown)
     assert "Temporal Web: http://" in done.stderr
     assert f"{run_id}: 1,000 of 1,000 items (100 %)" in done.stderr
     assert "status     SUCCEEDED" in done.stderr

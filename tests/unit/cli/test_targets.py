@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fanout import processors
+from fanout import processors, reducing
 from fanout.cli import targets
 from fanout.errors import UsageError
 from fanout.processors import Processor
@@ -18,6 +18,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(processors, "_registry", {})
+    monkeypatch.setattr(reducing, "_registry", dict(reducing.registered()))
     before = set(sys.modules)
     (tmp_path / "photos.py").write_text(
         "import fanout\n"
@@ -26,6 +27,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "def plain(item: int) -> int: return item\n"
         "class Jobs:\n"
         "    inner = fetch\n"
+        "@fanout.reducer(name='words')\n"
+        "class Words(fanout.reducers.Counts): pass\n"
     )
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs" / "deep.py").write_text("from photos import fetch\n")
@@ -53,6 +56,28 @@ def test_a_processor_is_found_by_module_and_name(target: str) -> None:
     found = targets.load_processor(target)
     assert isinstance(found, Processor)
     assert found.name == "fetch-it"
+
+
+@pytest.mark.parametrize(
+    ("target", "name"), [("photos:Words", "words"), ("photos.py:words", "words"), ("elsewhere", "elsewhere")]
+)
+def test_a_reducer_is_found_by_module_and_name(target: str, name: str) -> None:
+    assert targets.load_reducer(target) == name
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("photos:Jobs", "photos:Jobs is no reducer: decorate it with @fanout.reducer"),
+        ("photos:Wrods", "module 'photos' has no reducer 'Wrods'; did you mean 'words'"),
+        ("photos:nothing", "module 'photos' has no reducer 'nothing'; it has: words"),
+        ("empty:words", "has no reducer 'words', nor any other: decorate a class with @fanout.reducer"),
+        ("gone:words", "there is no module 'gone'"),
+    ],
+)
+def test_a_reducer_that_is_not_there_is_told(target: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        targets.load_reducer(target)
 
 
 def test_a_name_alone_is_left_to_the_workers() -> None:
