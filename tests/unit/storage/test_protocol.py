@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,8 +23,8 @@ from hypothesis.stateful import (
 )
 
 from fanout.children import execution
-from fanout.storage import merging, once, parts, publications
-from fanout.storage.records import Publication
+from fanout.storage import commits, merging, once, parts, publications
+from fanout.storage.records import Commit, DataObject, Publication
 from fanout.storage.stores import Store, open_store
 from tests.unit.storage.conftest import BUCKET, memory_store
 from tests.unit.storage.executor import Executor
@@ -49,6 +51,18 @@ MECHANISMS = {
     "one publication": Chances(die=0, time_out=0, reset=0, late_reset=0.2),
 }
 """What is left out, and what befalls a run so that it soon shows."""
+
+SEARCH = settings(
+    max_examples=3000,
+    # Most of each schedule comes from its seed: quicker, where nobody has to read it.
+    stateful_step_count=5,
+    phases=[Phase.generate],
+    derandomize=True,
+    database=None,
+    report_multiple_bugs=False,
+    print_blob=False,
+)
+"""Until a schedule is found that breaks the promise."""
 
 
 class OverwritingStore(FaultyStore):
@@ -173,6 +187,32 @@ def test_every_item_has_one_outcome_in_every_schedule(
     print(f"{kind.schedules} schedules on {where}")  # noqa: T201
 
 
+async def nothing(store: Store, value: DataObject) -> bytes:
+    return b"[]"
+
+
+async def delete_all(store: Store, own: Iterable[DataObject], winner: Commit) -> None:
+    await commits.discard(store, own, replace(winner, reduced=None))
+
+
+@pytest.mark.parametrize(
+    ("module", "broken"),
+    [
+        ("values", SimpleNamespace(load=nothing)),
+        ("commits", SimpleNamespace(create=commits.create, discard=delete_all)),
+    ],
+    ids=["goes on from its checkpoint's value", "keeps the inherited value"],
+)
+def test_a_value_is_lost_in_some_schedule_where_an_execution_does_not_do_so(
+    module: str, broken: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, module, broken)
+    chances = Chances(die=0, time_out=0.12, reset=0, late_reset=0, fault=0, checkpoint=1.0)
+    kind = machine(executor=RealExecutor, fewest=8, chances=chances)
+    with pytest.raises(Violation):
+        run_state_machine_as_test(kind, settings=SEARCH)
+
+
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_without_a_mechanism_some_schedule_breaks_the_promise(
     mechanism: str, monkeypatch: pytest.MonkeyPatch
@@ -180,16 +220,6 @@ def test_without_a_mechanism_some_schedule_breaks_the_promise(
     if mechanism == "one publication":
         monkeypatch.setattr(publications, "settle", as_wanted)
     kind = machine(broken=mechanism, fewest=8, chances=MECHANISMS[mechanism])
-    options = settings(
-        max_examples=3000,
-        # Most of each schedule comes from its seed: quicker, where nobody has to read it.
-        stateful_step_count=5,
-        phases=[Phase.generate],
-        derandomize=True,
-        database=None,
-        report_multiple_bugs=False,
-        print_blob=False,
-    )
     with pytest.raises(Violation):
-        run_state_machine_as_test(kind, settings=options)
+        run_state_machine_as_test(kind, settings=SEARCH)
     print(f"found after {kind.schedules} schedules")  # noqa: T201
