@@ -270,7 +270,8 @@ class Book:
             row for position, row in zip(rows.outputs, rows.results, strict=True) if position not in reasons
         ]
         failures = sorted([*rows.failures, *refused], key=lambda row: index_of(row, "a failure"))
-        return replace(rows, results=kept, failures=failures, error_types=dict(error_types))
+        matched = rows.matched - sum(rows.outputs[position] != NO_MATCH for position in reasons)
+        return replace(rows, results=kept, failures=failures, error_types=dict(error_types), matched=matched)
 
     # ---- private
 
