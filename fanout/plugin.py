@@ -40,6 +40,7 @@ SHARED_MODULES = [
         "models",
         "options",
         "processors",
+        "patterns",
         "quick",
         "rates",
         "readers",

@@ -38,6 +38,21 @@ async def to_the_end(work: Coroutine[Any, Any, R]) -> R:
         return await task
 
 
+async def uncut(work: Coroutine[Any, Any, R]) -> R:
+    """Await something that a cancellation must not cut off: it ends, and then the cancellation is passed on."""
+    task = asyncio.create_task(work)
+    cut: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cut = error
+    if cut is not None and not task.cancelled():
+        task.exception()
+        raise cut
+    return task.result()
+
+
 async def begin(starting: Coroutine[Any, Any, Child]) -> Child:
     """Start a child workflow; a cancellation meanwhile is passed on once there is a child to cancel.
 
