@@ -35,6 +35,7 @@ from bench import (
     telemetry,
     throughput,
     tree,
+    windows,
 )
 from bench.peers import comparison
 from bench.report import Report
@@ -59,6 +60,7 @@ BENCHMARKS: dict[str, Callable[[Sizes], Awaitable[Report]]] = {
     "continue_as_new": continue_as_new.measure,
     "telemetry": telemetry.measure,
     "tree": tree.measure,
+    "windows": windows.measure,
     "peers": comparison.measure,
 }
 

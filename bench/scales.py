@@ -29,6 +29,7 @@ class Sizes:
         pattern_items: Items of each pattern of `patterns`.
         pattern_children: Items of that which runs a child workflow for each.
         pattern_rounds: Rounds of `patterns`.
+        window_items: Items of `windows`.
         starts: Measured starts of each process of `startup`.
         hashed_items: Items of `cpu`.
         hash_rounds: Rounds of `cpu`.
@@ -52,6 +53,7 @@ class Sizes:
     pattern_items: int
     pattern_children: int
     pattern_rounds: int
+    window_items: int
     starts: int
     hashed_items: int
     hash_rounds: int
@@ -78,6 +80,7 @@ SIZES = {
         pattern_items=200,
         pattern_children=10,
         pattern_rounds=1,
+        window_items=200,
         starts=2,
         hashed_items=50,
         hash_rounds=1,
@@ -101,6 +104,7 @@ SIZES = {
         pattern_items=2_000,
         pattern_children=200,
         pattern_rounds=1,
+        window_items=2_000,
         starts=7,
         hashed_items=2_000,
         hash_rounds=2,
@@ -124,6 +128,7 @@ SIZES = {
         pattern_items=5000,
         pattern_children=500,
         pattern_rounds=3,
+        window_items=2_000,
         starts=21,
         hashed_items=5_000,
         hash_rounds=5,
