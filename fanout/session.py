@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ SHUTDOWN_TIMEOUT = 5.0
 @asynccontextmanager
 async def local(
     *processors: Processor[..., Any] | Callable[..., Any],
+    workflows: Sequence[type] = (),
+    activities: Sequence[Callable[..., Any]] = (),
+    task_queue: str | None = None,
     store: str | Path | None = None,
     db: Path | None = None,
 ) -> AsyncIterator[Client]:
@@ -33,6 +36,9 @@ async def local(
 
     Args:
         *processors: What the worker runs; all that this process has registered where none is given.
+        workflows: Workflows of your own that the worker runs as well.
+        activities: Activities of your own, likewise.
+        task_queue: A queue to poll beside those of the processors. Default: `FANOUT_TASK_QUEUE`, else `fanout`.
         store: URL or path that outputs go to; `./fanout-output` by default.
         db: The server's database file; None keeps everything in memory, and forgets it at the end.
 
@@ -49,8 +55,17 @@ async def local(
         client = await Client.connect(server.address, namespace=server.namespace, plugins=[plugin])
         stop = asyncio.Event()
         workers = [
-            asyncio.create_task(run_worker(client, queue, stop=stop, shutdown_timeout=SHUTDOWN_TIMEOUT))
-            for queue in queues | {default_task_queue()}
+            asyncio.create_task(
+                run_worker(
+                    client,
+                    queue,
+                    stop=stop,
+                    shutdown_timeout=SHUTDOWN_TIMEOUT,
+                    workflows=workflows,
+                    activities=activities,
+                )
+            )
+            for queue in queues | {task_queue or default_task_queue()}
         ]
         try:
             yield client

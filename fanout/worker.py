@@ -12,9 +12,9 @@ import ctypes
 import gc
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from temporalio.worker import Worker
 
@@ -44,6 +44,8 @@ async def run_worker(
     max_batches: int | None = None,
     deployment: WorkerDeploymentConfig | None = None,
     ready: Callable[[], None] | None = None,
+    workflows: Sequence[type] = (),
+    activities: Sequence[Callable[..., Any]] = (),
 ) -> None:
     """Poll a task queue until `stop` is set and what was in flight has ended.
 
@@ -55,6 +57,8 @@ async def run_worker(
         max_batches: Batches (and other activities) that run at once; None for the SDK's default of 100.
         deployment: The worker's version, where Temporal is to route by versions.
         ready: Called once, when the worker polls.
+        workflows: Workflows beside those of the plugin.
+        activities: Activities beside those of the plugin.
 
     Raises:
         UsageError: The client has no plugin of ours.
@@ -64,6 +68,8 @@ async def run_worker(
     worker = Worker(
         client,
         task_queue=task_queue,
+        workflows=workflows,
+        activities=activities,
         max_concurrent_activities=max_batches,
         deployment_config=deployment,
         graceful_shutdown_timeout=timedelta(seconds=shutdown_timeout - _margin(shutdown_timeout)),
