@@ -1,0 +1,129 @@
+"""Each example, as its README has it: a process with one command, and what that prints.
+
+All are run against the server of the tests, a few at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from temporalio.client import Client
+
+from examples.split_merge_selector.__main__ import DISTRICTS
+from fanout.devserver import ADDRESS_VARIABLE
+from tests.conftest import TestServer
+from tests.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted(file.parent.name for file in ROOT.glob("examples/*/__main__.py"))
+WITHIN = 60.0
+AT_ONCE = 3
+
+_VARIES = re.compile(r"\d+\.\d (?=s\b)|\d+ (?=executions\b)")
+_SHOWN = re.compile(r"^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+Printed = dict[str, Future[str]]
+
+
+def run(name: str, address: str | None = None) -> str:
+    """Run an example as one does in a clone, and return what it has printed."""
+    ours = ("COVERAGE_", "FANOUT_", "TEMPORAL_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    if address is not None:
+        environment[ADDRESS_VARIABLE] = address
+    done = subprocess.run(
+        [sys.executable, "-m", f"examples.{name}"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=WITHIN,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not done.stderr
+    return done.stdout
+
+
+def readme(name: str) -> str:
+    return (ROOT / "examples" / name / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def printed(dev_server: TestServer) -> Iterator[Printed]:
+    """What each example prints, as soon as it has ended."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {name: pool.submit(run, name, dev_server.address) for name in EXAMPLES}
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name != "split_merge_selector"])
+def test_an_example_prints_what_its_readme_shows(name: str, printed: Printed) -> None:
+    [shown] = _SHOWN.findall(readme(name))
+    assert _VARIES.sub("", printed[name].result()) == _VARIES.sub("", shown)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_has_its_command_in_its_readme_and_its_line_in_the_index(name: str) -> None:
+    assert f"python -m examples.{name}\n" in readme(name)
+    assert f"]({name}/README.md)" in (ROOT / "examples/README.md").read_text()
+
+
+def test_an_example_finds_a_server_by_itself() -> None:
+    assert "Hello, Amira!" in run("hello_parallel_activity")
+
+
+def seconds(line: str) -> float:
+    return float(line.rpartition(" in ")[2].removesuffix(" s"))
+
+
+def test_five_forecasts_take_hardly_longer_than_one(printed: Printed) -> None:
+    assert seconds(printed["parallel_activities"].result().splitlines()[-1]) < 5 * 0.4
+
+
+def test_a_window_is_quicker_than_chunks(printed: Printed) -> None:
+    chunks, window = printed["controlled_parallelism"].result().splitlines()
+    assert seconds(window) < seconds(chunks)
+
+
+def test_reports_of_districts_are_counted_as_they_come_and_the_race_is_called_in_time(
+    printed: Printed,
+) -> None:
+    # Not compared with its README: the order may be another one on a busy machine.
+    news = printed["split_merge_selector"].result().splitlines()
+    expected = []
+    garcia = lindqvist = 0
+    uncounted = sum(district.ballots for district in DISTRICTS)
+    for name in [line[:8].strip() for line in news if "Lindqvist" in line]:
+        [district] = [one for one in DISTRICTS if one.name == name]
+        garcia += district.for_garcia
+        lindqvist += district.ballots - district.for_garcia
+        uncounted -= district.ballots
+        expected.append(f"{name:<8}  García {garcia:>6,}  Lindqvist {lindqvist:>6,}")
+        if garcia - lindqvist > uncounted and "García cannot be caught any more" not in expected:
+            expected.append("García cannot be caught any more")
+    assert news == expected
+    assert len(news) == len(DISTRICTS) + 1
+
+
+async def test_a_batch_over_child_workflows_sends_each_statement_once_in_several_executions(
+    client: Client, printed: Printed
+) -> None:
+    [executions] = re.findall(r"(\d+) executions", printed["sliding_window_batch"].result())
+    assert int(executions) > 1
+
+    sent: list[str] = []
+
+    async def all_are_listed() -> bool:
+        query = "WorkflowType = 'Statement' AND ExecutionStatus = 'Completed'"
+        sent[:] = [found.id async for found in client.list_workflows(query)]
+        return len(sent) >= 40
+
+    await eventually(all_are_listed)
+    assert sorted(sent) == sorted(f"statement-{customer}" for customer in range(1, 41))
