@@ -21,6 +21,7 @@ from rich.console import Console
 from bench import (
     concurrency,
     continue_as_new,
+    costs,
     cpu,
     hot_path,
     latency,
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[Sizes], Awaitable[Report]]] = {
     "scaling": scaling.measure,
     "search": search.measure,
     "patterns": patterns.measure,
+    "costs": costs.measure,
     "startup": startup.measure,
     "cpu": cpu.measure,
     "hot_path": hot_path.measure,
