@@ -7,8 +7,9 @@ What stands after `test:` says what is done with the block that follows:
 - anything else: the block is run, as Python (`await` is allowed, as in a notebook) or as a shell script. `…, exit 3`
   is the exit code that a script must have.
 
-The blocks of a page share a folder and their Python names. `client` is a client with a worker that runs all processors
-defined so far. `fanout.local`, and the command in that folder, use the server of the test run.
+The blocks of a page share a folder and their Python names. `client` is a client with a worker that runs all processors,
+workflows and activities known so far, on the task queue `QUEUE`. `fanout.local`, and the command in that folder, use
+the server of the test run.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class Page:
     environment: dict[str, str]
 
     def __post_init__(self) -> None:
-        self.names: dict[str, Any] = {"__name__": "docs_page"}
+        self.names: dict[str, Any] = {"__name__": "docs_page", "QUEUE": self.environment["FANOUT_TASK_QUEUE"]}
         self.output = ""
 
     async def run(self, block: Block) -> None:
@@ -161,12 +162,21 @@ class Page:
     @asynccontextmanager
     async def _worker(self) -> AsyncIterator[Client]:
         """A client as those of the documentation, and a worker with the page's processors."""
-        mine = [value for value in self.names.values() if processor_of(value)]
+        known = self.names.values()
+        mine = [value for value in known if processor_of(value)]
         client = await connect(plugin=fanout.Plugin(mine, store=self.folder / "fanout-output"))
         stop, ready = asyncio.Event(), asyncio.Event()
         queue = self.environment["FANOUT_TASK_QUEUE"]
         worker = asyncio.create_task(
-            run_worker(client, queue, stop=stop, shutdown_timeout=5, ready=ready.set)
+            run_worker(
+                client,
+                queue,
+                stop=stop,
+                shutdown_timeout=5,
+                ready=ready.set,
+                workflows=[value for value in known if hasattr(value, "__temporal_workflow_definition")],
+                activities=[value for value in known if hasattr(value, "__temporal_activity_definition")],
+            )
         )
         try:
             yield client

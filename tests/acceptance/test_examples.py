@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
 from examples.split_merge_selector.__main__ import DISTRICTS
@@ -79,17 +80,30 @@ def test_an_example_finds_a_server_by_itself() -> None:
     assert "Hello, Amira!" in run("hello_parallel_activity")
 
 
-def seconds(line: str) -> float:
-    return float(line.rpartition(" in ")[2].removesuffix(" s"))
+async def scheduled_before_the_end_of(number: int, workflow_id: str, client: Client) -> int:
+    """Return how many activities a workflow had scheduled when that with this number, from 1, ended."""
+    scheduled: list[int] = []
+    async for event in client.get_workflow_handle(workflow_id).fetch_history_events():
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+            scheduled.append(event.event_id)
+        ended = event.activity_task_completed_event_attributes.scheduled_event_id
+        if ended and ended == scheduled[number - 1]:
+            return len(scheduled)
+    raise AssertionError(f"activity {number} of {workflow_id} did not end")
 
 
-def test_five_forecasts_take_hardly_longer_than_one(printed: Printed) -> None:
-    assert seconds(printed["parallel_activities"].result().splitlines()[-1]) < 5 * 0.4
+async def test_all_forecasts_are_asked_for_before_the_first_comes(client: Client, printed: Printed) -> None:
+    printed["parallel_activities"].result()
+    for number in range(1, 6):
+        assert await scheduled_before_the_end_of(number, "parallel-activities", client) == 5
 
 
-def test_a_window_is_quicker_than_chunks(printed: Printed) -> None:
-    chunks, window = printed["controlled_parallelism"].result().splitlines()
-    assert seconds(window) < seconds(chunks)
+async def test_chunks_wait_for_the_thick_newspaper_and_a_window_does_not(
+    client: Client, printed: Printed
+) -> None:
+    printed["controlled_parallelism"].result()
+    assert await scheduled_before_the_end_of(3, "controlled-parallelism-InChunks", client) == 4
+    assert await scheduled_before_the_end_of(3, "controlled-parallelism-InAWindow", client) > 4
 
 
 def test_reports_of_districts_are_counted_as_they_come_and_the_race_is_called_in_time(
