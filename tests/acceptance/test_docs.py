@@ -36,7 +36,13 @@ from temporalio.client import Client
 import fanout
 from fanout.client import connect
 from fanout.devserver import _lock
-from fanout.patterns.limits import PENDING_ACTIVITIES, PENDING_CHILDREN, WORKFLOW_TASK_BYTES
+from fanout.patterns.limits import (
+    HISTORY_BYTES,
+    HISTORY_EVENTS,
+    PENDING_ACTIVITIES,
+    PENDING_CHILDREN,
+    WORKFLOW_TASK_BYTES,
+)
 from fanout.processors import processor_of
 from fanout.readers import registry
 from fanout.worker import run_worker
@@ -266,6 +272,7 @@ def test_the_limits_that_the_docs_name_are_those_of_the_patterns() -> None:
     page = (HERE / "docs/patterns/index.md").read_text()
     assert f"at most {PENDING_ACTIVITIES:,} and {PENDING_CHILDREN:,} are in flight" in page
     assert f"at most {WORKFLOW_TASK_BYTES // 2**20} MiB of arguments in one workflow task" in page
+    assert f"at {HISTORY_EVENTS:,} or {HISTORY_BYTES // 2**20} MiB" in page
 
 
 # ---- messages
