@@ -9,17 +9,19 @@ import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from temporalio.client import Client
 
 import fanout
-from fanout.cli.exits import leave
+from examples.serving import run
 from fanout.devserver import ADDRESS_VARIABLE
 from fanout.worker import run_worker
+
+__all__ = ["run", "serving"]
 
 
 @asynccontextmanager
@@ -45,10 +47,3 @@ async def serving(
         finally:
             stop.set()
             await worker
-
-
-def run(main: Coroutine[Any, Any, None]) -> NoReturn:
-    """Run an example to its end, as `asyncio.run` does, and end the process."""
-    asyncio.run(main)
-    # Python's own end is one that threads of Temporal's SDK now and then turn into a crash.
-    leave(0)

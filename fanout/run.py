@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError, CancelledError, TerminatedEr
 
 from fanout.compensate import find_undone, start_compensation
 from fanout.compensation import compensation_id
+from fanout.envelope import result_of
 from fanout.errors import RunFailed
 from fanout.models import RunResult, Status
 from fanout.processors import Processor
@@ -18,7 +19,6 @@ from fanout.rerun import select, start_rerun
 from fanout.runorders import Orders
 from fanout.runprogress import Looks
 from fanout.runrows import Rows
-from fanout.starting import result_of
 from fanout.storage.reading import load_manifest
 from fanout.storage.reductions import with_reduced
 from fanout.storage.stores import open_store

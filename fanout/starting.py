@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from fanout import messages, searchattributes, wire
-from fanout.models import RunResult, Status
+from fanout.envelope import memo_of
+from fanout.models import RunResult
 from fanout.observability import details
 from fanout.plugin import may_start_eagerly
 from fanout.runinfo import refused
@@ -89,23 +90,3 @@ async def _begin(
             # Removed since they were asked for.
             searchattributes.forget(client)
             attributes = []
-
-
-def result_of(error: ApplicationError) -> RunResult | None:
-    """Return the result that the failure of a root workflow carries."""
-    if error.type != wire.RUN_FAILED or not error.details:
-        return None
-    found: dict[str, Any] = dict(error.details[0])
-    return RunResult(**{**found, "status": Status(found["status"])})
-
-
-def memo_of(order: messages.RunInput) -> dict[str, Any]:
-    """Return what a run's root carries for those who ask the server alone."""
-    memo: dict[str, Any] = {wire.STORE_MEMO: order.store, wire.PROCESSOR_MEMO: order.processor}
-    if order.previous is not None:
-        memo[wire.PREVIOUS_MEMO] = order.previous
-    if order.rerun is not None and not order.rerun.undone:
-        memo[wire.RERUN_MEMO] = order.rerun.words
-    if order.undone is not None:
-        memo[wire.UNDONE_MEMO] = asdict(order.undone)
-    return memo

@@ -32,6 +32,7 @@ from temporalio.exceptions import (
 from temporalio.workflow import ChildWorkflowHandle, ParentClosePolicy
 
 from fanout import quick, searchattributes, wire
+from fanout.envelope import memo_of, result_of
 from fanout.errors import FanoutError, UsageError
 from fanout.itemworkflows import workflow_name
 from fanout.messages import PrepareInput, RunInput
@@ -41,7 +42,6 @@ from fanout.options import check
 from fanout.processors import Processor, registered
 from fanout.readers.base import Reader
 from fanout.readers.items import INLINE_BYTES, Items
-from fanout.starting import memo_of, result_of
 from fanout.stopping import StopWhen, check_condition
 from fanout.storage.layout import check_run_id
 
