@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from bench.peers.batches import batches
 from bench.peers.protocol import Job, Run, serve
-from bench.peers.services import process, redis
+from bench.peers.services import redis
+from tools.services import process
 
 POLL = 0.02
 """Seconds between two looks for results; by default half a second, which the last one would wait for."""

@@ -10,7 +10,8 @@ from itertools import islice
 
 from bench.peers.batches import Batch, batches
 from bench.peers.protocol import Job, Run, serve
-from bench.peers.services import POSTGRES, postgres, process
+from bench.peers.services import POSTGRES, postgres
+from tools.services import process
 
 STEPS = 25
 """Steps of a workflow, at most: a million items, 1,000 a step, are forty workflows."""

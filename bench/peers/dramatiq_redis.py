@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from bench.peers.batches import batches
 from bench.peers.protocol import Job, Run, serve
-from bench.peers.services import process, redis
+from bench.peers.services import redis
+from tools.services import process
 
 WAIT_MS = 600_000
 

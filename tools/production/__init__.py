@@ -1,0 +1,1 @@
+"""A Temporal cluster for tests and benchmarks: what `tools/production.sh` has built."""
