@@ -29,6 +29,7 @@ from bench import (
     memory,
     million,
     patterns,
+    production,
     scaling,
     search,
     startup,
@@ -64,7 +65,11 @@ BENCHMARKS: dict[str, Callable[[Sizes], Awaitable[Report]]] = {
     "tree": tree.measure,
     "windows": windows.measure,
     "peers": comparison.measure,
+    "production": production.measure,
 }
+
+ON_REQUEST = ("production",)
+"""Those that need what takes minutes to build: only with `--only`."""
 
 Name = StrEnum("Name", [(name, name) for name in BENCHMARKS])  # type: ignore[misc]
 
@@ -94,7 +99,7 @@ def main(
     console.print(_headline(kept), highlight=False)
     kept["benchmarks"] = {}
     wrong: list[str] = []
-    for name in [one.value for one in only or list(Name)]:
+    for name in [one.value for one in only] if only else [one for one in BENCHMARKS if one not in ON_REQUEST]:
         began = time.perf_counter()
         with console.status(f"measuring {name} …"):
             try:

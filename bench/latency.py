@@ -23,7 +23,7 @@ async def measure(sizes: Sizes) -> Report:
     bare: list[float] = []
     async with (
         stage(processes=1) as here,
-        workers(here.server.address, here.folder, processes=1),
+        workers(here.address, here.folder, processes=1),
     ):
         for turn in range(WARM_UPS + sizes.pairs):
             pair = await _pair(here, bare_first=turn % 2 == 0)

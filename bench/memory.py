@@ -24,7 +24,7 @@ async def measure(sizes: Sizes) -> Report:
         # so that one file alone leaves one of them cold.
         here.forget(await here.run(noop, fanout.JsonLines(files[:WARM_UP]), id="warm-up"))
         pids = {f"worker {number}": pid for number, pid in enumerate(here.workers, 1)}
-        async with watched({**pids, "server": here.server.pid}) as seen:
+        async with watched({**pids, "server": here.server[0]}) as seen:
             run = await here.run(noop, fanout.JsonLines(files), id="long")
     figures = [Figure("fanout", count / run.seconds, "items/s", note=f"{run.seconds:.1f} s")]
     for name, memory in seen.items():

@@ -24,7 +24,7 @@ async def measure(sizes: Sizes) -> Report:
         log = here.folder / "intervals"
         log.mkdir()
         pids = {f"worker {number}": pid for number, pid in enumerate(here.workers, 1)}
-        async with watched({**pids, "server": here.server.pid}, uss=False) as memory:
+        async with watched({**pids, "server": here.server[0]}, uss=False) as memory:
             run = await here.run(
                 long_nap,
                 fanout.Range(count),

@@ -41,7 +41,7 @@ async def measure(sizes: Sizes) -> Report:
     missing = 0
     async with (
         stage(processes=PROCESSES) as here,
-        workers(here.server.address, here.folder, processes=PROCESSES),
+        workers(here.address, here.folder, processes=PROCESSES),
     ):
 
         async def ours(count: int, **options: Any) -> float:

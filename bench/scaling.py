@@ -85,7 +85,7 @@ async def _size(here: Stage, count: int, rounds: int) -> _Size:
     seconds: list[float] = []
     wrong = 0
     stored = database_bytes(here.folder)
-    pids = {f"worker {n}": pid for n, pid in enumerate(here.workers, 1)} | {"server": here.server.pid}
+    pids = {f"worker {n}": pid for n, pid in enumerate(here.workers, 1)} | {"server": here.server[0]}
     # What the largest run shows needs no second look.
     rounds = rounds if count <= REFERENCE else 1
     async with watched(pids, uss=False) as memory:

@@ -20,7 +20,7 @@ from temporalio.client import Client
 import fanout
 from bench.items import DATA
 from bench.processes import cpu_seconds
-from fanout.devserver import DevServer, start_dev_server
+from fanout.devserver import start_dev_server
 from fanout.runinfo import count_pollers
 from fanout.storage.roots import to_path
 
@@ -58,13 +58,15 @@ class Stage:
     """What a benchmark works with.
 
     Attributes:
-        server: The dev server.
+        address: Of the server.
+        server: Process ids of the server.
         client: Connected to it.
         workers: Process ids of the workers.
         folder: For whatever the benchmark writes; gone at the end.
     """
 
-    server: DevServer
+    address: str
+    server: list[int]
     client: Client
     workers: list[int]
     folder: Path
@@ -87,7 +89,7 @@ class Stage:
     def _cpu(self) -> dict[str, float]:
         return {
             "workers": cpu_seconds(self.workers),
-            "server": cpu_seconds([self.server.pid]),
+            "server": cpu_seconds(self.server),
             "client": cpu_seconds([psutil.Process().pid]),
         }
 
@@ -104,18 +106,37 @@ async def stage(*, processes: int = 2, options: Sequence[str] = (), db: bool = F
     with tempfile.TemporaryDirectory(prefix="fanout-bench-") as name:
         folder = Path(name)
         file = folder / "temporal.db" if db else None
-        async with await start_dev_server(ui=False, db=file, log=folder / "server.log") as server:
-            store = folder / "output"
-            client = await fanout.connect(server.address, plugin=fanout.Plugin([], store=store))
-            command = [
-                *(sys.executable, "-m", "fanout.cli", "worker", "bench.jobs"),
-                *("--processes", str(processes), "--task-queue", QUEUE, "--address", server.address),
-                *("--store", str(store), "--allow-root", str(DATA), "--allow-root", str(folder)),
-                *("--log-level", "warning", *options),
-            ]
-            async with worker_process(command, folder / "workers.log") as pid:
-                await polled(client, QUEUE, processes, folder / "workers.log")
-                yield Stage(server, client, _supervised(pid), folder)
+        async with (
+            await start_dev_server(ui=False, db=file, log=folder / "server.log") as server,
+            staged(folder, server.address, [server.pid], processes=processes, options=options) as here,
+        ):
+            yield here
+
+
+@asynccontextmanager
+async def staged(
+    folder: Path, address: str, server: list[int], *, processes: int = 2, options: Sequence[str] = ()
+) -> AsyncIterator[Stage]:
+    """Start workers beside a server that is there; stop them at the end.
+
+    Args:
+        folder: For whatever the benchmark writes.
+        address: Of the server.
+        server: Its process ids.
+        processes: Worker processes.
+        options: Further arguments of `fanout worker`.
+    """
+    store = folder / "output"
+    client = await fanout.connect(address, plugin=fanout.Plugin([], store=store))
+    command = [
+        *(sys.executable, "-m", "fanout.cli", "worker", "bench.jobs"),
+        *("--processes", str(processes), "--task-queue", QUEUE, "--address", address),
+        *("--store", str(store), "--allow-root", str(DATA), "--allow-root", str(folder)),
+        *("--log-level", "warning", *options),
+    ]
+    async with worker_process(command, folder / "workers.log") as pid:
+        await polled(client, QUEUE, processes, folder / "workers.log")
+        yield Stage(address, server, client, _supervised(pid), folder)
 
 
 def database_bytes(folder: Path) -> int:

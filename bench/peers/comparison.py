@@ -51,20 +51,21 @@ class Peer:
         return f"{self.name}, {chunk:,} items a task"
 
 
+DBOS = Peer("DBOS, PostgreSQL", "dbos_postgres", 5_000)
 PEERS = (
     Peer("Ray tasks", "ray_tasks", 20_000),
     Peer("Ray Data", "ray_data", 5_000),
     Peer("Dask bag", "dask_bag", 20_000),
     Peer("Celery, Redis", "celery_redis", 20_000),
     Peer("dramatiq, Redis", "dramatiq_redis", 20_000),
-    Peer("DBOS, PostgreSQL", "dbos_postgres", 5_000),
+    DBOS,
 )
 
 T = TypeVar("T")
 
 
 @dataclass
-class _Bout:
+class Bout:
     """The rounds: who took how long, and who could not."""
 
     count: int
@@ -86,21 +87,42 @@ class _Bout:
         target.mkdir()
         return Job(items_file(count), target, chunk)
 
-    def ratios(self, name: str) -> list[float]:
-        """Return the speed of fanout over another's, round by round."""
+    def speeds(self) -> list[Figure]:
+        """Return the speed of each."""
+        return [
+            Figure.median_of(name, [self.count / each for each in seconds], "items/s")
+            for name, seconds in self.seconds.items()
+        ]
+
+    def ratios(self, ours: str, name: str) -> list[float]:
+        """Return the speed of one of ours over another's, round by round."""
         # One that failed has fewer rounds.
-        return [other / mine for mine, other in zip(self.seconds[FANOUT], self.seconds[name], strict=False)]
+        return [other / mine for mine, other in zip(self.seconds[ours], self.seconds[name], strict=False)]
+
+    def wrong(self) -> list[Figure]:
+        """Return who could not, and whose rows differ."""
+        errors = [
+            Figure(f"{name} did not run", 1, target=Target("=", 0, must=True), note=escape(error))
+            for name, error in self.errors.items()
+        ]
+        differing = Figure(
+            "runs whose rows are not those of the bare loop",
+            len(self.differing),
+            target=Target("=", 0, must=True),
+            note=", ".join(self.differing),
+        )
+        return [differing, *errors]
 
 
 async def measure(sizes: Sizes) -> Report:
     """Run all contenders in turn; only one of them is there at any time."""
     with tempfile.TemporaryDirectory(prefix="fanout-bench-peers-") as name:
-        bout = _Bout(sizes.items, Path(name))
+        bout = Bout(sizes.items, Path(name))
         await bare.measure([(items_file(sizes.items), bout.folder / "rows", 0)])
-        contenders: list[Callable[[_Bout, int], Awaitable[None]]]
-        contenders = [_fanout, _one_bare, _two_bare, *(partial(_peer, which) for which in PEERS)]
+        contenders: list[Callable[[Bout, int], Awaitable[None]]]
+        contenders = [_fanout, _one_bare, _two_bare, *(partial(run_peer, which) for which in PEERS)]
         for turn in range(sizes.peer_rounds):
-            for contender in _order(contenders, turn):
+            for contender in in_turn(contenders, turn):
                 await contender(bout, turn)
     return Report(
         title=f"{sizes.items:,} typed items that do nothing, JSON Lines to JSON Lines",
@@ -109,29 +131,29 @@ async def measure(sizes: Sizes) -> Report:
     )
 
 
-def _order(contenders: list[T], turn: int) -> list[T]:
+def in_turn(contenders: list[T], turn: int) -> list[T]:
     """Return who comes when: each round begins elsewhere, and every other one goes backwards."""
     first = turn * (len(contenders) // 2) % len(contenders)
     order = contenders[first:] + contenders[:first]
     return order if turn % 2 == 0 else order[::-1]
 
 
-async def _fanout(bout: _Bout, turn: int) -> None:
+async def _fanout(bout: Bout, turn: int) -> None:
     async with stage() as here:
         here.forget(await here.run(noop, fanout.JsonLines(items_file(WARM_UP)), id="warm-up"))
         run = await here.run(noop, fanout.JsonLines(items_file(bout.count)), id="run")
         bout.add(FANOUT, run.seconds, parts(run.output, "results"))
 
 
-async def _one_bare(bout: _Bout, turn: int) -> None:
+async def _one_bare(bout: Bout, turn: int) -> None:
     await _bare(BARE, bout, [0, bout.count])
 
 
-async def _two_bare(bout: _Bout, turn: int) -> None:
+async def _two_bare(bout: Bout, turn: int) -> None:
     await _bare(TWO_BARE, bout, [0, bout.count // 2, bout.count])
 
 
-async def _bare(name: str, bout: _Bout, bounds: list[int]) -> None:
+async def _bare(name: str, bout: Bout, bounds: list[int]) -> None:
     work = [
         (items_file(end - first, first), bout.folder / f"bare-{first}", first)
         for first, end in pairwise(bounds)
@@ -140,7 +162,8 @@ async def _bare(name: str, bout: _Bout, bounds: list[int]) -> None:
     bout.add(name, timed.seconds, [target for _, target, _ in work])
 
 
-async def _peer(which: Peer, bout: _Bout, turn: int) -> None:
+async def run_peer(which: Peer, bout: Bout, turn: int) -> None:
+    """Let a peer do the job, with tasks of both sizes, and note what it took."""
     if which.name in bout.errors:
         return
     chunks = [CHUNK, which.best] if turn % 2 == 0 else [which.best, CHUNK]
@@ -154,29 +177,15 @@ async def _peer(which: Peer, bout: _Bout, turn: int) -> None:
         bout.errors[which.name] = str(error) or type(error).__name__
 
 
-def _figures(bout: _Bout) -> list[Figure]:
-    speeds = [
-        Figure.median_of(name, [bout.count / each for each in seconds], "items/s")
-        for name, seconds in bout.seconds.items()
-    ]
+def _figures(bout: Bout) -> list[Figure]:
     ratios = [
         Figure.median_of(
             f"fanout / {name}",
-            bout.ratios(name),
+            bout.ratios(FANOUT, name),
             "x",
             target=None if name in (BARE, TWO_BARE) else Target("≥", 1),
         )
         for name in bout.seconds
         if name != FANOUT
     ]
-    errors = [
-        Figure(f"{name} did not run", 1, target=Target("=", 0, must=True), note=escape(error))
-        for name, error in bout.errors.items()
-    ]
-    differing = Figure(
-        "runs whose rows are not those of the bare loop",
-        len(bout.differing),
-        target=Target("=", 0, must=True),
-        note=", ".join(bout.differing),
-    )
-    return [*speeds, *ratios, differing, *errors]
+    return [*bout.speeds(), *ratios, *bout.wrong()]
