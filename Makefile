@@ -14,7 +14,7 @@ SEED   ?= 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test coverage runbooks deploy faults check lint types docs format bench bench-full peers screenshots chromium clean
+.PHONY: help setup demo test coverage runbooks deploy faults production temporal-server check lint types docs format bench bench-full peers screenshots chromium clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ test: $(STAMP) $(TOXIPROXY) chromium ## Run all tests on a real Temporal server
 # Apart: to count lines takes as long again as the tests themselves.
 coverage: $(STAMP) chromium ## See which lines the tests reach, without the fault scenarios
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest -m "not faults and not alone and not runbooks" --numprocesses 2 --dist loadfile --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -m "not faults and not alone and not runbooks and not production" --numprocesses 2 --dist loadfile --cov --cov-report=term $(ARGS)
 
 runbooks: $(STAMP) ## Walk through docs/runbooks: its commands, against runs with those very faults
 	$(BIN)/python -m pytest -m runbooks --numprocesses 2 $(ARGS)
@@ -49,7 +49,14 @@ $(DEPLOY_STAMP): constraints-deploy.txt tools/deploy.sh tools/debian.sh | $(STAM
 faults: $(STAMP) $(TOXIPROXY) ## Disturb long runs on purpose: `make faults SEED=7 ARGS="-k server"`
 	FANOUT_FAULTS=long FANOUT_FAULTS_SEED=$(SEED) $(BIN)/python -m pytest tests/faults $(ARGS)
 
-$(TOXIPROXY): tools/toxiproxy.sh | $(STAMP)
+production: $(STAMP) temporal-server ## Run runs on a production Temporal server, whose processes die, and over several hosts
+	$(BIN)/python -m pytest -m production tests/production $(ARGS)
+
+# Looked at each time: it needs PostgreSQL as well, which is the system's.
+temporal-server:
+	@PYTHON="$(BIN)/python" sh tools/production.sh $(BIN)
+
+$(TOXIPROXY): tools/toxiproxy.sh tools/go.sh | $(STAMP)
 	@PYTHON="$(BIN)/python" sh tools/toxiproxy.sh $@
 
 # Looked for each time: it is the system's, not ours.
@@ -76,14 +83,17 @@ format: $(STAMP) ## Format the code and repair what the linter can
 	$(BIN)/ruff format .
 
 # Only where they are measured. Without them the others are still measured: then the table says that they are missing.
-WITH_PEERS = $(if $(findstring --only,$(ARGS)),$(findstring peers,$(ARGS)),peers)
+WITH_PEERS = $(if $(findstring --only,$(ARGS)),$(findstring peers,$(ARGS))$(findstring production,$(ARGS)),peers)
+WITH_SERVER = $(findstring production,$(ARGS))
 
 bench: $(STAMP) ## Measure speed and memory, and print the tables
 	$(if $(WITH_PEERS),-@$(MAKE) --no-print-directory peers)
+	$(if $(WITH_SERVER),@$(MAKE) --no-print-directory temporal-server)
 	$(BIN)/python -m bench $(ARGS)
 
 bench-full: $(STAMP) ## The same with more rounds and items
 	$(if $(WITH_PEERS),-@$(MAKE) --no-print-directory peers)
+	$(if $(WITH_SERVER),@$(MAKE) --no-print-directory temporal-server)
 	$(BIN)/python -m bench --scale full $(ARGS)
 
 peers: $(PEERS_STAMP) ## Create .venv-peers with what `make bench` compares fanout with

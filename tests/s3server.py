@@ -40,8 +40,21 @@ class ConditionalWrites:
             return list(self._inner(environ, start_response))
 
 
+def client_of(address: str) -> Any:
+    """Return a client of boto3 that goes straight to a server."""
+    import boto3  # type: ignore[import-untyped]
+
+    return boto3.client(
+        "s3",
+        endpoint_url=f"http://{address}",
+        region_name=CREDENTIALS["AWS_REGION"],
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
 class S3Server:
-    """Moto on a free port of loopback, with one bucket.
+    """Moto on a port of its own, with one bucket.
 
     Attributes:
         address: Host and port.
@@ -50,28 +63,28 @@ class S3Server:
     Args:
         bucket: The name of the bucket.
         around: Makes what stands before the server, of the server.
+        host: The address that it listens on.
+        port: The port; 0 for a free one.
     """
 
-    def __init__(self, bucket: str, around: Callable[[Application], Application] | None = None) -> None:
-        import boto3  # type: ignore[import-untyped]
+    def __init__(
+        self,
+        bucket: str,
+        around: Callable[[Application], Application] | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
         from werkzeug.serving import make_server
 
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         application: Application = ConditionalWrites(DomainDispatcherApplication(create_backend_app))
-        self._server = make_server(
-            "127.0.0.1", 0, around(application) if around else application, threaded=True
-        )
+        self._server = make_server(host, port, around(application) if around else application, threaded=True)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
-        self.address = f"127.0.0.1:{self._server.server_port}"
-        self.client = boto3.client(
-            "s3",
-            endpoint_url=f"http://{self.address}",
-            region_name=CREDENTIALS["AWS_REGION"],
-            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        )
+        self.address = f"{host}:{self._server.server_port}"
+        self.client = client_of(self.address)
         self.client.create_bucket(Bucket=bucket)
 
     def stop(self) -> None:

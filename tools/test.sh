@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs the tests with the Python $1, and the further arguments for pytest: first those that can share the machine, then
 # the fault scenarios, which mostly wait, and last those that are marked `alone`. All run, also where some fail.
+# Those on a production server are for `make production`.
 set -eu
 
 python=$1
@@ -19,7 +20,7 @@ run() {
     fi
 }
 
-run -m "not faults and not alone and not runbooks" --numprocesses 3 --dist loadfile "$@"
+run -m "not faults and not alone and not runbooks and not production" --numprocesses 3 --dist loadfile "$@"
 run -m "faults and not alone" --numprocesses 2 --dist loadfile "$@"
 # What measures wants the machine at its full speed.
 run -m alone "$@"

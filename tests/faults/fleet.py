@@ -10,7 +10,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,9 +87,14 @@ class Fleet:
         self.calls = self.folder / "calls"
         self.calls.mkdir(parents=True, exist_ok=True)
 
-    async def start(self, processes: int = 1) -> Command:
-        """Start a command, and return when all of its processes poll."""
-        command = self._spawn(processes)
+    async def start(self, processes: int = 1, *, within: Sequence[str] = ()) -> Command:
+        """Start a command, and return when all of its processes poll.
+
+        Args:
+            processes: How many it has.
+            within: What runs it somewhere else, such as `ip netns exec HOST`.
+        """
+        command = self._spawn(processes, within)
         await self._until_ready(command)
         return command
 
@@ -107,9 +112,9 @@ class Fleet:
         except AssertionError:
             raise AssertionError(f"a worker does not come up:\n{command.explain()}") from None
 
-    def _spawn(self, processes: int) -> Command:
+    def _spawn(self, processes: int, within: Sequence[str] = ()) -> Command:
         log = self.folder / f"worker-{len(self.commands)}.log"
-        line = [sys.executable, "-m", "fanout.cli", "worker", MODULE, "--processes", str(processes)]
+        line = [*within, sys.executable, "-m", "fanout.cli", "worker", MODULE, "--processes", str(processes)]
         line += ["--address", self.address, "--task-queue", self.queue, "--store", self.store]
         line += ["--allow-root", str(self.folder), "--shutdown-timeout", f"{GRACE:g}"]
         if self.memory is not None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from temporalio.client import Client
 
@@ -42,6 +43,7 @@ class Scene:
         line: Its line in the report.
         fleet: Its workers.
         s3: A client of boto3, where the store is a bucket.
+        far: Whether its items lie in that bucket, too.
         watchers: Who looks at the numbers of its runs.
     """
 
@@ -54,6 +56,7 @@ class Scene:
     line: Line
     fleet: Fleet
     s3: Any = None
+    far: bool = False
     items: list[Item] = field(default_factory=list)
     began: float = 0.0
     watchers: dict[Watcher, asyncio.Task[None]] = field(default_factory=dict)
@@ -86,7 +89,7 @@ class Scene:
         """
         self.items = list(made) if made is not None else make(self.scale, self.dice)
         self.line.items = len(self.items)
-        reader = fanout.JsonLines(write(self.source, self.items), key="key")
+        reader = fanout.JsonLines(self._place(), key="key")
         self.began = time.monotonic()
         run = await fanout.start(
             await self.client(),
@@ -100,6 +103,16 @@ class Scene:
             watcher = Watcher(fanout.Run(run.client, run.id, execution=(await run.info()).execution))
             self.watchers[watcher] = asyncio.create_task(watcher.look_on())
         return run
+
+    def _place(self) -> str | Path:
+        """Put the items where the workers read them."""
+        path = write(self.source, self.items)
+        if not self.far:
+            return path
+        url = f"{self.store}/{path.name}"
+        parts = urlsplit(url)
+        self.s3.upload_file(str(path), parts.netloc, parts.path.lstrip("/"))
+        return url
 
     def settings(self) -> dict[str, Any]:
         """Return the options of the scenario's runs."""
