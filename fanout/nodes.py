@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
 
 from temporalio.client import Client, WorkflowQueryFailedError
 from temporalio.service import RPCError
@@ -14,8 +13,8 @@ from temporalio.service import RPCError
 from fanout import recent, wire
 from fanout.messages import NodeProgress
 from fanout.models import Totals
+from fanout.stickiness import QUESTION
 
-QUERY_TIMEOUT = timedelta(seconds=5)
 AT_ONCE = 100
 """Nodes that are asked at the same time."""
 
@@ -116,7 +115,7 @@ def asking(client: Client) -> Ask:
         handle = client.get_workflow_handle(workflow_id, run_id=execution)
         try:
             answer: NodeProgress = await handle.query(
-                wire.PROGRESS_QUERY, result_type=NodeProgress, rpc_timeout=QUERY_TIMEOUT
+                wire.PROGRESS_QUERY, result_type=NodeProgress, rpc_timeout=QUESTION
             )
             return answer
         except (RPCError, WorkflowQueryFailedError):

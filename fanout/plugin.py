@@ -23,6 +23,7 @@ from fanout.children.workflow import PartitionWorkflow
 from fanout.parent.group import GroupWorkflow
 from fanout.parent.root import RunWorkflow
 from fanout.processors import Processor, activity_name, as_processor, registered
+from fanout.stickiness import STICKY
 from fanout.storage.roots import Roots, to_url
 from fanout.wire import ACTIVITIES, PLAN_ACTIVITY, batch_activity, control_queue
 
@@ -54,7 +55,6 @@ SHARED_MODULES = [
     )
 ]
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
-STICKY = timedelta(seconds=3)
 CONTROL_SLOTS = 10
 
 
@@ -149,7 +149,6 @@ class Plugin(SimplePlugin):
         config["max_heartbeat_throttle_interval"] = HEARTBEAT_THROTTLE
         config["default_heartbeat_throttle_interval"] = HEARTBEAT_THROTTLE
         config["disable_eager_activity_execution"] = True
-        # Workflows of a worker that was killed move on after this.
         config["sticky_queue_schedule_to_start_timeout"] = STICKY
         return config
 

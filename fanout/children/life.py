@@ -22,6 +22,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from fanout.beside import beside
 from fanout.children.execution import Waiting
 from fanout.messages import Spare
+from fanout.stickiness import QUESTION
 from fanout.wire import HASTE_QUERY, SPARE_SIGNAL, WAITING
 
 HEARTBEAT_SECONDS = 1.0
@@ -34,7 +35,7 @@ SUSPECT_AFTER = 2
 SUSPECT_ANYWAY = 5
 """Deaths after which it is, however much was done in between."""
 
-MOST_UNANSWERED = 5
+MOST_UNANSWERED = 10
 """Questions in a row, of some seconds each, after which a batch that is told to end takes silence for haste."""
 
 _RPC_TIMEOUT = timedelta(seconds=5)
@@ -159,7 +160,7 @@ class Life:
     async def hasty(self) -> bool:
         """Return whether the workflow, which has told the batch to end, wants what is in flight cut off."""
         try:
-            answer = bool(await self._workflow().query(HASTE_QUERY, rpc_timeout=_RPC_TIMEOUT))
+            answer = bool(await self._workflow().query(HASTE_QUERY, rpc_timeout=QUESTION))
         except WorkflowQueryFailedError:
             # It is a workflow of an earlier version.
             return True

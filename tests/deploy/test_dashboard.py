@@ -32,7 +32,7 @@ import fanout
 async def nap(n: int) -> int:
     await asyncio.sleep(0.01)
     fanout.count("usd", 0.25)
-    if n % 10 == 0:
+    if n % 20 == 0:
         raise ValueError(f"{n} is round")
     return n"""
 
@@ -88,7 +88,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
                 "run", "jobs:nap", "2000", "--id", run, "--max-concurrency", "50", "--retry-initial", "0.01"
             )
             assert done.returncode == 3, done.stderr
-        wait_for(lambda: made.series('fanout_items_total{outcome="failed"} == 400'))
+        wait_for(lambda: made.series('fanout_items_total{outcome="failed"} == 200'))
         server.kill()
         wait_for(
             lambda: made.series("rate(temporal_long_request_failure[30s] offset 2s) > 0"),
@@ -162,5 +162,5 @@ def test_alerts_go_by_metrics_and_labels_that_there_are(scraped: Scraped) -> Non
 
 def test_only_the_alert_for_a_lost_server_has_something_to_say(scraped: Scraped) -> None:
     firing = {alert["alert"] for alert in alerts() if scraped.series(alert["expr"])}
-    # A tenth fails in this run, and no more.
+    # Half of what is too many fails in these runs.
     assert firing == {"FanoutServerAway"}
