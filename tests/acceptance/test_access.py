@@ -148,7 +148,9 @@ def test_workers_and_commands_show_their_api_key_and_nobody_else_sees_it(
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda words: words[0])
 @pytest.mark.parametrize(
-    ("key", "says"), [(None, "refuses who shows no API key"), (WRONG_KEY, "refuses this API key")]
+    ("key", "says"),
+    [(None, "refuses who shows no API key"), (WRONG_KEY, "refuses this API key")],
+    ids=["missing", "wrong"],
 )
 def test_a_missing_and_a_wrong_api_key_are_refused(
     command: list[str], key: str | None, says: str, project: Project, keyed: str, ours: Authority
