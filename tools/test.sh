@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs the tests with the Python $1, and the further arguments for pytest: first those that can share the machine, then
-# the fault scenarios, which mostly wait, and last those that are marked `alone`. All run, also where some fail.
+# the fault scenarios and what is marked `alone`, one at a time. All run, also where some fail.
 # Those on a production server are for `make production`.
 set -eu
 
@@ -8,7 +8,7 @@ python=$1
 shift
 
 failed=0
-kinds=3
+kinds=2
 run() {
     code=0
     "$python" -m pytest "$@" || code=$?
@@ -21,8 +21,7 @@ run() {
 }
 
 run -m "not faults and not alone and not runbooks and not production" --numprocesses 3 --dist loadfile "$@"
-run -m "faults and not alone" --numprocesses 2 --dist loadfile "$@"
-# What measures wants the machine at its full speed.
-run -m alone "$@"
+# Whatever disturbs or measures wants the machine at its full speed.
+run -m "faults or alone" "$@"
 [ "$kinds" != 0 ] || { echo "no test was chosen" >&2; exit 5; }
 exit "$failed"
