@@ -230,7 +230,7 @@ async def test_a_run_waits_for_workers_that_have_its_reducer(
         # One that nobody has is told of while somebody watches.
         never = await engine.start(client, double, fanout.Range(3), reduce="nobody")
         with pytest.raises(
-            fanout.RunFailed, match=r"no reducer 'nobody' is registered here; there are: count, "
+            fanout.RunFailed, match=r"no reducer 'nobody' is registered here; there are: .*\bcount, "
         ):
             await asyncio.wait_for(never.result(), 30)
         odd = await engine.start(client, double, fanout.Range(3), reduce=fanout.reducers.Histogram([1, 2]))
