@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from fanout.housekeeping import Deleted, OldOutput, delete_run, old_outputs
     from fanout.iteminfo import Info, info
     from fanout.models import (
-        CounterAbove,
         Failure,
         FailureKind,
         FailureSample,
@@ -59,7 +58,7 @@ if TYPE_CHECKING:
     from fanout.runinfo import RunInfo
     from fanout.schedules import schedule_action
     from fanout.session import local
-    from fanout.stopping import FirstSuccess
+    from fanout.stopping import CounterAbove, FirstSuccess
 
 __all__ = [
     "CountError",
@@ -161,7 +160,6 @@ _HOMES = {
     "iteminfo": ["Info", "info"],
     "session": ["local"],
     "models": [
-        "CounterAbove",
         "Failure",
         "FailureKind",
         "FailureSample",
@@ -182,7 +180,7 @@ _HOMES = {
     "run": ["Run"],
     "runinfo": ["RunInfo"],
     "schedules": ["schedule_action"],
-    "stopping": ["FirstSuccess"],
+    "stopping": ["CounterAbove", "FirstSuccess"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

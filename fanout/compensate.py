@@ -15,6 +15,7 @@ from fanout import messages
 from fanout.compensation import Compensator, Undone, compensation_id
 from fanout.compensators import check_fits, check_types
 from fanout.errors import RunExists, RunNotFound, UsageError
+from fanout.inputs import CompensateInput
 from fanout.options import check, from_environment
 from fanout.processors import Processor, as_processor
 from fanout.rerun import ended, look_at_newest
@@ -93,9 +94,7 @@ async def start_compensation(
     )
 
 
-async def start_automatically(
-    client: Client, order: messages.CompensateInput, task_queue: str
-) -> Started | None:
+async def start_automatically(client: Client, order: CompensateInput, task_queue: str) -> Started | None:
     """Start the compensation of a run that is about to end, or find it; None where nothing is to be undone.
 
     Args:

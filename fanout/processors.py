@@ -21,8 +21,8 @@ from fanout.annotations import read_signature
 from fanout.compensators import check_types, unpacking
 from fanout.errors import UnknownProcessor, UsageError
 from fanout.itemworkflows import call_of, workflow_name
-from fanout.models import Json
 from fanout.options import check, from_retry_policy
+from fanout.pages import Json
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import Field
 from typing_extensions import TypedDict  # of typing's own pydantic reads none before Python 3.12
 
-from fanout.models import Json
+from fanout.pages import Json
 from fanout.reducing import reducer
 
 

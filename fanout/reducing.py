@@ -18,7 +18,7 @@ from pydantic_core import to_json
 
 from fanout.adapters import adapter
 from fanout.errors import ReducerFailed, UnknownReducer, UsageError
-from fanout.models import Json
+from fanout.pages import Json
 from fanout.reduction import Reduction
 
 MAX_ARGS = 16 * 1024

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from fanout.counting import NAME, number
 from fanout.errors import CountError, UsageError
-from fanout.models import MATCHES, CounterAbove, Totals
+from fanout.models import MATCHES, Totals
 from fanout.tolerance import TELLINGS
 
 _FIRST_SUCCESS = re.compile(r"first-success(?:\s*=\s*(\d+))?")
@@ -27,6 +27,22 @@ class FirstSuccess:
 
     def __str__(self) -> str:
         return f"first-success={self.count}" if self.count != 1 else "first-success"
+
+
+@dataclass(frozen=True)
+class CounterAbove:
+    """Ends a run early once a counter is above a value.
+
+    Attributes:
+        counter: Name of the counter; see `fanout.count`.
+        value: What it may be; a finite number, not negative.
+    """
+
+    counter: str
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.counter} > {self.value:g}"
 
 
 StopWhen = CounterAbove | FirstSuccess

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
 from fanout.errors import UsageError
-from fanout.models import Json, Source
+from fanout.pages import Json, Source
 from fanout.storage import roots
 
 if TYPE_CHECKING:

@@ -21,8 +21,9 @@ from fanout.children.window import Window
 from fanout.children.windows import open_window
 from fanout.compensators import check_ordinary
 from fanout.errors import UsageError
-from fanout.models import Failure, ItemResult, Page
+from fanout.models import Failure, ItemResult
 from fanout.options import Options, from_carried
+from fanout.pages import Page
 from fanout.processors import Processor
 from fanout.readers.paging import next_page
 from fanout.readers.registry import from_source

@@ -34,11 +34,13 @@ from temporalio.workflow import ChildWorkflowHandle, ParentClosePolicy
 from fanout import quick, searchattributes, wire
 from fanout.envelope import memo_of, result_of
 from fanout.errors import FanoutError, UsageError
+from fanout.inputs import PrepareInput
 from fanout.itemworkflows import workflow_name
-from fanout.messages import PrepareInput, RunInput
-from fanout.models import RunResult, Source, Status
+from fanout.messages import RunInput
+from fanout.models import RunResult, Status
 from fanout.observability import details
 from fanout.options import check
+from fanout.pages import Source
 from fanout.processors import Processor, registered
 from fanout.readers.base import Reader
 from fanout.readers.items import INLINE_BYTES, Items

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 from temporalio.exceptions import ApplicationError
 
-from fanout.models import Json
+from fanout.pages import Json
 from fanout.readers.base import Unreadable
 
 MAX_INPUT = 8192

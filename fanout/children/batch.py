@@ -31,7 +31,7 @@ from fanout.children.running import run_window, to_the_end
 from fanout.children.window import Window
 from fanout.children.windows import open_window
 from fanout.errors import StoreError
-from fanout.messages import BatchInput, BatchOutput
+from fanout.inputs import BatchInput, BatchOutput
 from fanout.observability.logs import get_logger
 from fanout.observability.metrics import BatchMetrics
 from fanout.options import Options, from_carried

@@ -15,8 +15,9 @@ from fanout.children.accounts import account_of_refused
 from fanout.children.book import Book, Rows
 from fanout.errors import StoreUnavailable
 from fanout.folding import Fold, Told
-from fanout.messages import BatchInput, BatchOutput
-from fanout.models import MAX_COUNTERS, RestRef, summed
+from fanout.inputs import BatchInput, BatchOutput
+from fanout.models import MAX_COUNTERS, summed
+from fanout.pages import RestRef
 from fanout.storage import checkpoints, commits, layout, rests, values
 from fanout.storage.layout import Kind
 from fanout.storage.records import Commit, DataObject, Effort

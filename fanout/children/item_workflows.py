@@ -29,8 +29,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from fanout import iteminfo, wire
 from fanout.itemworkflows import ids_of
-from fanout.models import Json
 from fanout.observability import details
+from fanout.pages import Json
 from fanout.processors import Processor
 from fanout.runinfo import OUTAGES
 from fanout.searchattributes import quoted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from fanout.models import Json, Page
+from fanout.pages import Json, Page
 from fanout.readers.base import Reader, Records, Unreadable
 from fanout.storage import tiling
 from fanout.storage.files import Files

@@ -19,21 +19,12 @@ with workflow.unsafe.imports_passed_through():
     from fanout.children.pacing import Pacing
     from fanout.children.share import Share
     from fanout.children.work import Portion, Work
-    from fanout.messages import (
-        BatchInput,
-        BatchOutput,
-        BranchInput,
-        BranchOutput,
-        Interim,
-        NodeProgress,
-        PartitionState,
-        PublishInput,
-        PublishOutput,
-        Standing,
-    )
-    from fanout.models import PartitionTime, Totals, cut
+    from fanout.inputs import BatchInput, BatchOutput, PublishInput, PublishOutput
+    from fanout.messages import BranchInput, BranchOutput, Interim, NodeProgress, PartitionState, Standing
+    from fanout.models import PartitionTime, Totals
     from fanout.observability import details
     from fanout.options import from_carried
+    from fanout.pages import cut
     from fanout.storage.layout import batch_key, planned
 
 MAX_SAMPLES = 5

@@ -20,7 +20,7 @@ from fanout.children.cell_process import CellProcess
 from fanout.children.cellbook import Message
 from fanout.children.isolation import WAYS, Death, Ended, Isolation
 from fanout.children.window import Window
-from fanout.models import Json
+from fanout.pages import Json
 
 WORKER_DIED = "WorkerDied"
 

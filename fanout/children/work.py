@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fanout.models import RestRef
+from fanout.pages import RestRef
 
 MAX_WAITING = 256
 """Entries handed back above which they are gathered into fewer: what a partition carries over stays small."""

@@ -12,13 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from fanout import quick, wire
     from fanout.errors import FanoutError
     from fanout.interim import keep_telling
-    from fanout.messages import (
-        BranchInput,
-        BranchOutput,
-        NodeProgress,
-        Spare,
-        Standing,
-    )
+    from fanout.messages import BranchInput, BranchOutput, NodeProgress, Spare, Standing
 
 
 @workflow.defn(name=wire.PARTITION_WORKFLOW, failure_exception_types=[FanoutError, ValidationError])

@@ -17,12 +17,9 @@ from urllib.parse import quote, unquote
 
 from temporalio.workflow import Info
 
-from fanout.messages import (
-    BranchInput,
-    RunInput,
-    Standing,
-)
-from fanout.models import Source, Totals, plain
+from fanout.messages import BranchInput, RunInput, Standing
+from fanout.models import Totals, plain
+from fanout.pages import Source
 
 MOST_LINES = 20
 MOST_CHARACTERS = 2_400

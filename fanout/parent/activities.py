@@ -16,7 +16,7 @@ from fanout.boundary import failing, planning
 from fanout.children import item_workflows
 from fanout.compensate import start_automatically
 from fanout.compensators import check_ordinary
-from fanout.messages import (
+from fanout.inputs import (
     CompensateInput,
     CountInput,
     FinalizeInput,
@@ -24,8 +24,8 @@ from fanout.messages import (
     PlanOutput,
     PublishInput,
     PublishOutput,
-    RunInput,
 )
+from fanout.messages import RunInput
 from fanout.models import RunResult, Totals
 from fanout.options import carried, resolve
 from fanout.parent import undoing

@@ -20,14 +20,7 @@ from temporalio.exceptions import (
 from temporalio.workflow import ChildWorkflowHandle
 
 from fanout import quick, recent, topology, wire
-from fanout.messages import (
-    BranchInput,
-    BranchOutput,
-    Interim,
-    NodeProgress,
-    RunRef,
-    Standing,
-)
+from fanout.messages import BranchInput, BranchOutput, Interim, NodeProgress, RunRef, Standing
 from fanout.models import PartitionTime, Totals
 from fanout.observability import details
 from fanout.parent.tiler import Span

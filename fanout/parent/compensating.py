@@ -6,7 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 from fanout import quick, wire
-from fanout.messages import CompensateInput
+from fanout.inputs import CompensateInput
 from fanout.observability import details
 
 

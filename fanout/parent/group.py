@@ -10,13 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from fanout import quick, wire
     from fanout.errors import FanoutError
     from fanout.interim import keep_telling
-    from fanout.messages import (
-        BranchInput,
-        BranchOutput,
-        Interim,
-        NodeProgress,
-        Standing,
-    )
+    from fanout.messages import BranchInput, BranchOutput, Interim, NodeProgress, Standing
     from fanout.parent.branch import Branch
     from fanout.parent.tiler import Span, Tiler
     from fanout.topology import Shape

@@ -8,7 +8,8 @@ from temporalio import activity
 
 from fanout import searchattributes, wire
 from fanout.boundary import planning
-from fanout.messages import PrepareInput, RunInput
+from fanout.inputs import PrepareInput
+from fanout.messages import RunInput
 from fanout.options import from_environment
 from fanout.parent.activities import beating
 from fanout.processors import find

@@ -17,17 +17,13 @@ with workflow.unsafe.imports_passed_through():
     from fanout.children.partition import Partition
     from fanout.compensation import COMPENSATED
     from fanout.errors import FanoutError
+    from fanout.inputs import CompensateInput, CountInput, FinalizeInput, PlanInput, PlanOutput
     from fanout.messages import (
         BranchInput,
         BranchOutput,
-        CompensateInput,
-        CountInput,
-        FinalizeInput,
         Interim,
         NodeProgress,
         Order,
-        PlanInput,
-        PlanOutput,
         RunInput,
         RunRef,
         Spare,

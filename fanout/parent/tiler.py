@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fanout.models import Page, cut
+from fanout.pages import Page, cut
 
 
 @dataclass(frozen=True)

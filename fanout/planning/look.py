@@ -10,8 +10,8 @@ from typing import Any
 
 from fanout.client import as_reader
 from fanout.errors import UsageError
-from fanout.models import Source
 from fanout.options import check, from_carried, from_environment, resolve
+from fanout.pages import Source
 from fanout.planning.advice import advise
 from fanout.planning.runplan import RunPlan
 from fanout.planning.tree import START_SECONDS, Size, plan_tree

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fanout.models import Json
+from fanout.pages import Json
 from fanout.planning.tree import Level
 
 

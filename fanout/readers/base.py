@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from fanout.errors import UsageError
-from fanout.models import Json, Page, Scan, Source
+from fanout.pages import Json, Page, Scan, Source
 from fanout.storage.files import Files
 from fanout.storage.stores import Store
 

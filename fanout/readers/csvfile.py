@@ -10,7 +10,7 @@ from itertools import islice
 from typing import ClassVar
 
 from fanout.errors import SourceError, UsageError
-from fanout.models import Json
+from fanout.pages import Json
 from fanout.readers.base import Unreadable
 from fanout.readers.csvscan import RecordScanner, Rows, last_line_end
 from fanout.readers.index import Marks, Span

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from fanout.errors import ObjectExists, SourceError
-from fanout.models import Json
+from fanout.pages import Json
 from fanout.storage.files import SourceFile
 from fanout.storage.stores import Store
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from fanout.errors import UsageError
-from fanout.models import Json, Page, Scan
+from fanout.pages import Json, Page, Scan
 from fanout.readers.base import Reader, Records
 from fanout.readers.jsonl import JsonLines
 from fanout.readers.range import Numbered, plan

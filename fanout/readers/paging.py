@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fanout.models import Json, Scan, Source
+from fanout.pages import Json, Scan, Source
 from fanout.readers.registry import from_source
 from fanout.storage.files import Files
 from fanout.storage.stores import Store

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 from fanout.errors import UsageError
-from fanout.models import Json, Page, Scan
+from fanout.pages import Json, Page, Scan
 from fanout.readers.base import Reader, Records
 from fanout.storage.files import Files
 from fanout.storage.stores import Store

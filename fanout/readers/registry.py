@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from fanout.errors import UnknownReader, UsageError
-from fanout.models import Source
+from fanout.pages import Source
 from fanout.readers.base import Reader
 
 R = TypeVar("R", bound=type[Reader])

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
 
 from fanout.errors import SourceError
-from fanout.models import Json
+from fanout.pages import Json
 from fanout.readers.index import FileMarks, Marks
 from fanout.readers.scanner import THREAD_BYTES, Beginning, Format
 from fanout.storage import roots

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pydantic_core import from_json
 
 from fanout.failurekinds import is_of_group
-from fanout.models import Json, Page, Scan, Source
+from fanout.pages import Json, Page, Scan, Source
 from fanout.readers.paging import next_page
 from fanout.readers.registry import from_source
 from fanout.selection import Selection

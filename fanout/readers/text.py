@@ -16,7 +16,7 @@ from typing import ClassVar, Self
 from urllib.parse import unquote
 
 from fanout.errors import ObjectMissing, SourceError, UsageError
-from fanout.models import Json, Page, Scan
+from fanout.pages import Json, Page, Scan
 from fanout.readers import index as indexes
 from fanout.readers.base import Reader, Records, Unreadable
 from fanout.readers.index import Marks, Span

@@ -12,7 +12,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from fanout.errors import StoreError
-from fanout.models import Source, Totals
+from fanout.models import Totals
+from fanout.pages import Source
 from fanout.storage import commits, markers, roll_ups, selections, tiling, views
 from fanout.storage.publishing import load_manifest
 from fanout.storage.records import RunRecord

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from fanout.errors import ObjectMissing, StoreError
-from fanout.models import RestRef, RunResult, Totals
+from fanout.models import RunResult, Totals
+from fanout.pages import RestRef
 from fanout.storage import codec, commits, once, parts, publications, roll_ups, rows, tiling, timeline, values
 from fanout.storage.concurrency import each
 from fanout.storage.layout import CHECKPOINTS, DATA, KINDS, MANIFEST, ROLL_UPS, data_folder, partition_of

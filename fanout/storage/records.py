@@ -9,7 +9,8 @@ from pydantic import BeforeValidator
 
 from fanout import durations
 from fanout.compensation import Undone
-from fanout.models import Json, Page, RestRef, RunResult, Source, Totals
+from fanout.models import RunResult, Totals
+from fanout.pages import Json, Page, RestRef, Source
 from fanout.reduction import Reduction
 from fanout.selection import Selection
 from fanout.stopping import StopWhen

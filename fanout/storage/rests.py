@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fanout.errors import StoreError
-from fanout.models import RestRef
+from fanout.pages import RestRef
 from fanout.storage import commits, tiling
 from fanout.storage.concurrency import each
 from fanout.storage.records import Rest

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterable
 
 from fanout.errors import ObjectMissing, StoreError
-from fanout.models import Page
+from fanout.pages import Page
 from fanout.storage import codec, markers, once
 from fanout.storage.layout import SELECTED, SELECTION, position_of, selection_path
 from fanout.storage.records import Chosen, ChosenAll

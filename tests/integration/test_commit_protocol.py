@@ -25,9 +25,9 @@ from fanout.children import batch as batch_module
 from fanout.children.batch import BatchActivity
 from fanout.children.life import Superseded
 from fanout.errors import StoreError
-from fanout.messages import BatchInput, BatchOutput
-from fanout.models import Page, Source
+from fanout.inputs import BatchInput, BatchOutput
 from fanout.options import Options
+from fanout.pages import Page, Source
 from fanout.storage import markers
 from fanout.storage.records import RunRecord
 from fanout.storage.roots import Roots

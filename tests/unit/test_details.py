@@ -9,8 +9,9 @@ from urllib.parse import quote, unquote
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanout.models import Source, Totals
+from fanout.models import Totals
 from fanout.observability import details
+from fanout.pages import Source
 
 TEXTS = st.text(max_size=400)
 

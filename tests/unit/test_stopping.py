@@ -12,8 +12,18 @@ from hypothesis import strategies as st
 from fanout.errors import UsageError
 from fanout.interim import is_news
 from fanout.messages import Interim, Standing
-from fanout.models import MATCHES, CounterAbove, Source, Totals
-from fanout.stopping import FirstSuccess, check_condition, has_come, parse_condition, reason, steps, wanted
+from fanout.models import MATCHES, Totals
+from fanout.pages import Source
+from fanout.stopping import (
+    CounterAbove,
+    FirstSuccess,
+    check_condition,
+    has_come,
+    parse_condition,
+    reason,
+    steps,
+    wanted,
+)
 from fanout.storage.codec import decode, encode
 from fanout.storage.records import RunRecord
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import fanout
 from fanout import templates
 from fanout.errors import UsageError
-from fanout.models import Source
+from fanout.pages import Source
 
 DUE = datetime(2026, 11, 27, 2, 0, tzinfo=UTC)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanout.models import Page
+from fanout.pages import Page
 from fanout.parent.tiler import Tiler
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fanout.children.batch import _record_commit
 from fanout.children.execution import Execution
-from fanout.messages import BatchInput
+from fanout.inputs import BatchInput
 from fanout.storage.layout import batch_key
 from fanout.storage.rests import Items
 from tests.unit.storage.conftest import memory_store

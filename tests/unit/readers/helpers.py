@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fanout.models import Page, Scan
+from fanout.pages import Page, Scan
 from fanout.readers import Reader, Records, from_source, index
 from fanout.readers.scanner import Bounds
 from fanout.storage.files import Files

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fanout
-from fanout.models import Page
+from fanout.pages import Page
 from fanout.readers import Items, JsonLines, Range, from_source
 from fanout.storage.files import Files
 from fanout.storage.roots import Roots

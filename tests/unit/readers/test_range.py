@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanout.errors import UsageError
-from fanout.models import Page
+from fanout.pages import Page
 from fanout.readers import Range, from_source
 from fanout.storage.files import Files
 from fanout.storage.roots import Roots

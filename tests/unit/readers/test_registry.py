@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from fanout.errors import UnknownReader, UsageError
-from fanout.models import Source
+from fanout.pages import Source
 from fanout.readers import Range, from_source, kinds, register, registry
 
 

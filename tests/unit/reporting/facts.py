@@ -6,8 +6,9 @@ from dataclasses import asdict
 from html.parser import HTMLParser
 from typing import Any
 
-from fanout.models import FailureKind, FailureSample, RunEvent, Source, Totals
+from fanout.models import FailureKind, FailureSample, RunEvent, Totals
 from fanout.options import Options
+from fanout.pages import Source
 from fanout.reporting.facts import Facts
 from fanout.storage.past import PastPartition
 from fanout.storage.records import Effort, RunRecord, Slice

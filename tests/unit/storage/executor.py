@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from fanout.errors import ObjectMissing, StoreUnavailable
-from fanout.models import RestRef
+from fanout.pages import RestRef
 from fanout.storage import checkpoints, codec, commits, layout, rests, tiling
 from fanout.storage.layout import Kind
 from fanout.storage.records import Commit, DataObject, Rest

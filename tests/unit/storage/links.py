@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from fanout.failurekinds import group_of
-from fanout.models import Json, Scan, Source
+from fanout.pages import Json, Scan, Source
 from fanout.readers.range import Range
 from fanout.readers.registry import register
 from fanout.readers.selecting import Again, next_selected

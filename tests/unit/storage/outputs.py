@@ -6,7 +6,8 @@ import json
 import uuid
 from collections.abc import Collection, Sequence
 
-from fanout.models import RestRef, RunResult, Source, Status
+from fanout.models import RunResult, Status
+from fanout.pages import RestRef, Source
 from fanout.storage import commits, markers, publishing, reading, tiling
 from fanout.storage.layout import KINDS, Kind, batch_key, data_path, part_path
 from fanout.storage.records import Commit, DataObject, Manifest, Rest, RollUp, RunRecord

@@ -12,7 +12,7 @@ from typing import cast
 from fanout.children.book import Book, Rows
 from fanout.children.execution import Execution
 from fanout.folding import Fold, Outputs, Told
-from fanout.messages import BatchInput
+from fanout.inputs import BatchInput
 from fanout.storage import commits, rests
 from fanout.storage.records import Commit
 from fanout.storage.rests import Items

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from fanout.errors import StoreError
-from fanout.models import RestRef, Totals
+from fanout.models import Totals
+from fanout.pages import RestRef
 from fanout.storage import codec, commits
 from fanout.storage.records import Commit, DataObject, Manifest, Part, Publication, RollUp, RunRecord
 from tests.unit.storage.outputs import record, run_result

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanout.errors import StoreError
-from fanout.models import RestRef
+from fanout.pages import RestRef
 from fanout.storage import rests
 from fanout.storage.layout import batch_key
 from fanout.storage.records import Rest

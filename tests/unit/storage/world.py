@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fanout.errors import StoreError, StoreUnavailable
-from fanout.models import RestRef
+from fanout.pages import RestRef
 from fanout.storage import publishing
 from fanout.storage.layout import KINDS, ROLL_UPS, Kind, batch_key
 from fanout.storage.records import Commit, RollUp
