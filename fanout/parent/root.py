@@ -7,7 +7,6 @@ import contextlib
 from dataclasses import replace
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
@@ -17,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from fanout.children.partition import Partition
     from fanout.compensation import COMPENSATED
     from fanout.errors import FanoutError
-    from fanout.inputs import CompensateInput, CountInput, FinalizeInput, PlanInput, PlanOutput
+    from fanout.inputs import CompensateInput, CountInput, FinalizeInput, PlanOutput
     from fanout.messages import (
         BranchInput,
         BranchOutput,
@@ -35,11 +34,8 @@ with workflow.unsafe.imports_passed_through():
     from fanout.parent import judge
     from fanout.parent.branch import Branch, as_failure
     from fanout.parent.compensating import start_compensation
-    from fanout.parent.tiler import Span, Tiler
+    from fanout.parent.planner import Planner
     from fanout.rates import per_second
-
-LOOK_AHEAD = 2
-"""Children's worth of items that planning stays ahead of the tree."""
 
 
 @workflow.defn(name=wire.RUN_WORKFLOW, failure_exception_types=[FanoutError, ValidationError])
@@ -49,15 +45,9 @@ class RunWorkflow:
     @workflow.init
     def __init__(self, order: RunInput) -> None:
         self._order = order if order.nonce else replace(order, nonce=_nonce())
-        self._tiler = Tiler()
+        self._planner = Planner(self._order)
         self._below: Branch | Partition | None = None
-        self._cursor: dict[str, object] | None = None
-        self._step = 0
-        self._seen = 0
-        self._total = 0
         self._output = ""
-        self._unit = 1
-        self._planning_failed: BaseException | None = None
         self._stance = orders.Stance()
         self._orders: set[str] = set()
         self._concurrency = 0
@@ -116,10 +106,10 @@ class RunWorkflow:
     def progress(self) -> NodeProgress:
         """Return the settled numbers of the run, and the root's live children."""
         if self._below is None:
-            return NodeProgress(total=self._total, planned=False, totals=Totals())
+            return NodeProgress(total=self._planner.total, planned=False, totals=Totals())
         if isinstance(self._below, Partition):
             return self._below.progress()
-        return self._below.progress(self._total, self._tiler.complete)
+        return self._below.progress(self._planner.total, self._planner.complete)
 
     @workflow.signal(name=wire.SPARE_SIGNAL)
     def give_up(self, spare: Spare) -> None:
@@ -196,8 +186,8 @@ class RunWorkflow:
         return judge.Judge(
             self._tolerance(),
             failed=lambda: self._below.interim.failed if self._below else 0,
-            total=lambda: self._total,
-            planned=lambda: self._tiler.complete,
+            total=lambda: self._planner.total,
+            planned=lambda: self._planner.complete,
             count=self._count,
         )
 
@@ -237,8 +227,10 @@ class RunWorkflow:
             # Runs that an earlier version has planned tolerate all.
             self._tolerated, self._sample = options.tolerated_failures, options.tolerance_sample
             self._judge = self._new_judge()
-        shape = topology.plan(self._total, options, exact=self._tiler.complete, list_size=first.list_size)
-        self._unit = shape.unit(shape.levels)
+        shape = topology.plan(
+            self._planner.total, options, exact=self._planner.complete, list_size=first.list_size
+        )
+        self._planner.unit = shape.unit(shape.levels)
         run = RunRef(
             run_id=workflow.info().workflow_id,
             output=first.output,
@@ -253,16 +245,18 @@ class RunWorkflow:
             list_size=first.list_size,
         )
         with quick.alongside(self._keep_judging(), self._keep_counting()):
-            if topology.runs_alone(shape, self._total, options):
+            if topology.runs_alone(shape, self._planner.total, options):
                 return await self._run_alone(run)
-            self._below = Branch(run, shape, level=shape.levels, items=self._total, standing=self._standing())
-            self._below.exact = self._tiler.complete
-            with quick.alongside(self._plan_ahead()):
-                return await self._below.run(self._next_span)
+            self._below = Branch(
+                run, shape, level=shape.levels, items=self._planner.total, standing=self._standing()
+            )
+            self._below.exact = self._planner.complete
+            with quick.alongside(self._planner.stay_ahead(self._plan)):
+                return await self._below.run(self._planner.next_span)
 
     async def _run_alone(self, run: RunRef) -> BranchOutput:
         """Run the only partition inside the root."""
-        span = self._tiler.take(topology.SMALL)
+        span = self._planner.take(topology.SMALL)
         if span is None:
             return BranchOutput(items=0, totals=Totals())
         standing = self._standing()
@@ -273,57 +267,14 @@ class RunWorkflow:
         return await partition.run() or partition.output()
 
     async def _plan(self) -> PlanOutput:
-        """Fetch the next page into the tiler."""
-        info = workflow.info()
-        output = await quick.execute(
-            wire.PLAN_ACTIVITY,
-            PlanInput(
-                run=self._order,
-                run_id=info.workflow_id,
-                execution=info.first_execution_run_id,
-                cursor=self._cursor,
-                step=self._step,
-                seen=self._seen,
-                due=0.0 if self._order.scheduled is None else _due(),
-            ),
-            PlanOutput,
-            small=self._order.source.inline,
-            summary=f"plan, page {self._step + 1}",
-        )
-        self._step += 1
-        self._cursor = output.scan.cursor
-        self._seen = output.scan.page.end
-        self._total = output.scan.total
-        self._tiler.add(output.scan.page)
-        self._tiler.complete = self._cursor is None
+        """Find the next page."""
+        output = await self._planner.next_page()
         if isinstance(self._below, Branch):
-            self._below.total, self._below.exact = self._total, self._tiler.complete
-        if self._tiler.complete and output.announced:
+            self._below.total, self._below.exact = self._planner.total, self._planner.complete
+        if self._planner.complete and output.announced:
             # Known without a worker, too.
-            workflow.upsert_memo({wire.ITEMS_MEMO: self._total})
+            workflow.upsert_memo({wire.ITEMS_MEMO: self._planner.total})
         return output
-
-    async def _plan_ahead(self) -> None:
-        while not self._tiler.complete:
-            await workflow.wait_condition(lambda: self._tiler.available < LOOK_AHEAD * self._unit)
-            try:
-                await self._plan()
-            except BaseException as error:
-                self._planning_failed = error
-                raise
-
-    async def _next_span(self, size: int) -> Span | None:
-        self._unit = size
-        span = self._tiler.take(size)
-        while span is None and not self._tiler.complete:
-            step = self._step
-            await workflow.wait_condition(
-                lambda: self._step != step or self._planning_failed is not None  # noqa: B023 - awaited here
-            )
-            if self._planning_failed is not None:
-                raise as_failure(self._planning_failed)
-            span = self._tiler.take(size)
-        return span
 
     # ---- the ends
 
@@ -346,10 +297,10 @@ class RunWorkflow:
 
     def _result(self, output: BranchOutput, began: float) -> RunResult:
         totals = output.totals
-        not_run = self._total - totals.done
+        not_run = self._planner.total - totals.done
         tolerated = self._judge.tolerance if self._judge else None
         failing = self._stance.failing or (
-            tolerated is not None and tolerated.is_exceeded(totals.failed, totals.done, self._total)
+            tolerated is not None and tolerated.is_exceeded(totals.failed, totals.done, self._planner.total)
         )
         task = asyncio.current_task()
         canceled = not_run > 0 and (task is None or task.cancelling() > 0)
@@ -370,7 +321,7 @@ class RunWorkflow:
         return RunResult(
             run_id=workflow.info().workflow_id,
             status=status,
-            items=self._total,
+            items=self._planner.total,
             succeeded=totals.succeeded,
             failed=totals.failed,
             not_run=not_run,
@@ -406,12 +357,3 @@ class RunWorkflow:
 def _nonce() -> str:
     """Return what no other start of the run has; it stays the same when the workflow is reset."""
     return workflow.info().first_execution_run_id.replace("-", "")
-
-
-def _due() -> float:
-    """Return when a schedule wanted the run: of one that catches up, or fills a gap, long ago."""
-    info = workflow.info()
-    due = info.typed_search_attributes.get(
-        SearchAttributeKey.for_datetime(wire.DUE_ATTRIBUTE), info.workflow_start_time
-    )
-    return due.timestamp()
