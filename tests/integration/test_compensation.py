@@ -4,62 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, Field
-from temporalio.client import Client
 
 import fanout
-from fanout.models import RunResult, Status
+from fanout.models import Status
 from fanout.storage.roots import to_path
 from fanout.tryout import find_record, try_item
+from tests.integration.charges import (
+    Charge,
+    broken,
+    charge,
+    clean,
+    compensated,
+    held,
+    keys_seen,
+    numbers,
+    refund,
+    refunded,
+    refuse,
+)
 from tests.integration.engine import Engine, published, write_lines
 from tests.integration.processors_in_processes import refund_in_process
 from tests.integration.processors_in_workers import doubled, halved
-from tests.integration.test_details import details_of
 from tests.integration.workers import Workers
 from tests.waiting import eventually
 
-broken: set[int] = set()
-held: set[int] = set()
-refunded: list[tuple[int, str]] = []
-keys_seen: dict[str, set[str]] = {}
-refuse: set[int] = set()
-
-
-@pytest.fixture(autouse=True)
-def clean() -> None:
-    for seen in (broken, held, refunded, keys_seen, refuse):
-        seen.clear()
-
-
-class Charge(BaseModel):
-    id: str
-    cents: int
-
-
-@fanout.processor(retries=0)
-async def charge(number: int, *, currency: str = "EUR") -> Charge:
-    """Fail what is broken, and hold what is held for ever."""
-    keys_seen.setdefault("charge", set()).add(fanout.info().idempotency_key)
-    if number in held:
-        await asyncio.Event().wait()
-    if number in broken:
-        raise ValueError(f"not {number}")
-    return Charge(id=f"{currency}-{number}", cents=100 * number)
-
-
-@fanout.processor(retries=0, compensates=charge)
-async def refund(number: int, made: Charge, *, currency: str = "?") -> str:
-    assert isinstance(made, Charge)
-    assert made.cents == 100 * number
-    keys_seen.setdefault("refund", set()).add(fanout.info().idempotency_key)
-    if number in refuse:
-        raise ConnectionError("the bank is closed")
-    refunded.append((number, made.id))
-    return f"refunded {made.id} in {currency}"
+__all__ = ["clean"]
 
 
 @fanout.processor
@@ -90,19 +63,6 @@ async def choosy(number: int, made: Small) -> None: ...
 def refund_many(numbers: list[int], made: list[Charge]) -> list[str]:
     refunded.extend((number, one.id) for number, one in zip(numbers, made, strict=True))
     return [one.id for one in made]
-
-
-async def compensated(
-    engine: Engine, client: Client, run: fanout.Run, *processor: Any, **arguments: Any
-) -> tuple[fanout.Run, RunResult]:
-    """Compensate to the end."""
-    started = await run.compensate(*processor, **arguments)
-    engine.started.append((client, started))
-    return started, await started.result()
-
-
-def numbers(found: Iterable[tuple[int, str]]) -> list[int]:
-    return sorted(number for number, _ in found)
 
 
 async def test_what_succeeded_is_undone_once_with_the_output_that_it_had(engine: Engine) -> None:
@@ -259,92 +219,6 @@ async def test_what_reruns_have_made_succeed_is_undone_with_the_rest_and_nothing
         assert (await run.compensate()).id == last.id
 
 
-async def test_a_run_that_is_canceled_or_fails_too_often_starts_its_compensation_by_itself(
-    engine: Engine,
-) -> None:
-    held.update(range(30, 60))
-    async with engine.worker(charge, refund) as client:
-        run = await engine.start(
-            client, charge, fanout.Range(60), compensate=refund, batch_size=10, max_concurrency=20
-        )
-        await eventually(lambda: len(keys_seen.get("charge", ())) > 30)
-        await run.cancel()
-        with pytest.raises(fanout.RunFailed, match=f"what succeeded is undone: fanout watch {run.id}.comp"):
-            await run.result()
-        assert f"what succeeded is undone by run [`{run.id}.compensation`](namespaces/" in await details_of(
-            run
-        )
-        info = await run.info()
-        assert (info.status, info.compensation) == (Status.CANCELED, f"{run.id}.compensation")
-        succeeded = [row.index async for row in run.results(ordered=True)]
-        undoing = fanout.get_run(client, info.compensation)
-        engine.started.append((client, undoing))
-        result = await undoing.result()
-        assert (result.status, result.items) == (Status.SUCCEEDED, len(succeeded))
-        assert numbers(refunded) == succeeded != []
-        assert (await run.compensate()).id == undoing.id
-
-        held.clear()
-        refunded.clear()
-        broken.add(17)
-        strict = await engine.start(
-            client, charge, fanout.Range(30), compensate=refund, tolerated_failures=0, tolerance_sample=1
-        )
-        with pytest.raises(fanout.RunFailed, match=r"tolerated_failures is .*; what succeeded is undone"):
-            await strict.result()
-        undoing = fanout.get_run(client, f"{strict.id}.compensation")
-        await undoing.result()
-        assert numbers(refunded) == sorted([row.index async for row in strict.results()])
-
-
-async def test_a_run_that_ends_well_or_undid_nothing_starts_no_compensation(engine: Engine) -> None:
-    broken.update(range(3))
-    async with engine.worker(charge, refund) as client:
-        run = (await engine.run(client, charge, fanout.Range(10), compensate=refund)).run
-        assert await run.compensation() is None
-        assert not (await run.info()).compensation
-        none = await engine.start(
-            client, charge, fanout.Range(3), compensate=refund, tolerated_failures=0, tolerance_sample=1
-        )
-        with pytest.raises(fanout.RunFailed) as failure:
-            await none.result()
-        assert "undone" not in str(failure.value)
-        assert await none.compensation() is None
-
-
-async def test_a_compensation_that_cannot_be_started_does_not_keep_the_run_from_its_end(
-    engine: Engine,
-) -> None:
-    async with engine.worker(charge, refund) as client:
-        taken = f"{engine.queue}-x"
-        held.add(3)
-        blocking = await engine.start(client, charge, fanout.Range(5), id=f"{taken}.compensation")
-        broken.add(17)
-        run = await engine.start(
-            client,
-            charge,
-            fanout.Range(4, 30),
-            id=taken,
-            compensate=refund,
-            tolerated_failures=0,
-            tolerance_sample=1,
-        )
-        with pytest.raises(fanout.RunFailed, match="tolerated_failures is 0"):
-            await run.result()
-        told = await details_of(run)
-        assert "**FAILED_TOLERANCE_EXCEEDED**" in told
-        assert f"its compensation was not started: `the compensation of run '{run.id}' needs the id" in told
-        assert await run.compensation() is None
-        with pytest.raises(fanout.RunExists, match="needs the id .*, which another run has"):
-            await run.compensate()
-        await blocking.cancel()
-        with pytest.raises(fanout.RunFailed):
-            await blocking.result()
-        _, result = await compensated(engine, client, run)
-        assert result.items == len(refunded) > 0
-        assert (await run.compensation()) is not None
-
-
 async def test_a_compensation_that_fails_goes_on_as_a_rerun(engine: Engine) -> None:
     path = write_lines(engine.folder / "in.jsonl", range(40))
     away = engine.folder / "away.jsonl"
@@ -450,34 +324,3 @@ async def test_a_worker_that_is_killed_in_a_compensation_undoes_every_item_with_
     assert (result.items, result.succeeded, result.failed) == (300, 300, 0)
     assert {row.index: row.output async for row in undoing.results()} == {n: n for n in range(300)}
     assert sorted(published(to_path(result.output))) == list(range(300))
-
-
-async def test_the_last_worker_dies_as_the_run_is_canceled_and_the_next_one_starts_the_compensation(
-    engine: Engine, workers: Workers
-) -> None:
-    client = await engine.client(doubled, halved)
-    await workers.start()
-    run = await engine.start(
-        client,
-        doubled,
-        fanout.Range(2000),
-        params={"seconds": 0.05},
-        compensate=halved,
-        max_concurrency=20,
-        batch_size=20,
-        batch_concurrency=5,
-        heartbeat_timeout=1,
-    )
-    await eventually(lambda: len(workers.intervals()) > 60)
-    workers.running[0].kill()
-    await run.cancel()
-    await workers.start()
-    with pytest.raises(fanout.RunFailed, match="was canceled; what succeeded is undone"):
-        await asyncio.wait_for(run.result(), 60)
-    undoing = await run.compensation()
-    assert undoing is not None
-    engine.started.append((client, undoing))
-    result = await asyncio.wait_for(undoing.result(), 60)
-    succeeded = [row.index async for row in run.results(ordered=True)]
-    assert [row.index async for row in undoing.results(ordered=True)] == succeeded
-    assert result.succeeded == len(succeeded) >= 20
