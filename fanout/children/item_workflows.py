@@ -63,6 +63,7 @@ class ItemWorkflows:
         self._nonce = nonce
         self._client = activity.client()
         self._batch = activity.info()
+        self._task = asyncio.current_task()
         # Items see another activity as theirs.
         self._context = contextvars.copy_context()
 
@@ -72,7 +73,7 @@ class ItemWorkflows:
         Raises:
             ApplicationError: The workflow failed.
         """
-        handle = await _to_the_end(_patiently(lambda: self._begin(item)))
+        handle = await self._to_the_end(_patiently(lambda: self._begin(item)))
         try:
             return await _patiently(handle.result)
         except WorkflowFailureError as error:
@@ -112,11 +113,46 @@ class ItemWorkflows:
 
     async def _leave(self, handle: Handle) -> None:
         """End the workflow of an item that is cut off; let it live where another attempt of the batch will find it."""
-        why = self._context.run(activity.cancellation_details)
+        if self._is_closing():
+            return
+        why = self._why()
         if why is None or why.cancel_requested:
-            await _insist(_cancel(handle), unless=lambda: self._context.run(activity.is_worker_shutdown))
+            await self._insist(_cancel(handle))
         elif why.not_found:
-            await _insist(self._terminate(handle), unless=lambda: False)
+            await self._insist(self._terminate(handle))
+
+    def _why(self) -> activity.ActivityCancellationDetails | None:
+        return self._context.run(activity.cancellation_details)
+
+    def _is_closing(self) -> bool:
+        """Tell whether the event loop closes: it cancels whatever is in it, and waits for that, serving nobody."""
+        return self._task is not None and self._task.cancelling() > 0 and self._why() is None
+
+    async def _to_the_end(self, starting: Awaitable[R]) -> R:
+        """Await a start; one that is cut off in the middle would leave a workflow that nobody knows to cancel."""
+        work = asyncio.ensure_future(starting)
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await self._insist(work)
+            task = asyncio.current_task()
+            if task is not None:
+                # Met again at the next step, where there is something to cancel.
+                asyncio.get_running_loop().call_soon(task.cancel)
+            return await work
+
+    async def _insist(self, work: Awaitable[Any]) -> None:
+        """Bring something to its end however often it is cancelled meanwhile, but not beyond the end of this worker.
+
+        Whoever runs the batch next finds the workflow by its id.
+        """
+        task = asyncio.ensure_future(work)
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+            if not task.done() and (self._is_closing() or self._context.run(activity.is_worker_shutdown)):
+                task.cancel()
+                return
 
     async def _terminate(self, handle: Handle) -> None:
         """Terminate the workflow where its run was: nobody will ask for it any more."""
@@ -177,31 +213,6 @@ async def _patiently(act: Callable[[], Awaitable[R]]) -> R:
             if error.status not in OUTAGES:
                 raise
         await asyncio.sleep(PAUSE)
-
-
-async def _to_the_end(starting: Awaitable[R]) -> R:
-    """Await a start; one that is cut off in the middle would leave a workflow that nobody knows to cancel."""
-    work = asyncio.ensure_future(starting)
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        await _insist(work, unless=lambda: False)
-        task = asyncio.current_task()
-        if task is not None:
-            # Met again at the next step, where there is something to cancel.
-            asyncio.get_running_loop().call_soon(task.cancel)
-        return await work
-
-
-async def _insist(work: Awaitable[Any], *, unless: Callable[[], bool]) -> None:
-    """Bring something to its end however often it is cancelled meanwhile; give it up where `unless` holds."""
-    task = asyncio.ensure_future(work)
-    while not task.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([task])
-        if not task.done() and unless():
-            task.cancel()
-            return
 
 
 def _failure(cause: BaseException) -> BaseException:

@@ -42,7 +42,7 @@ class ShipOrder:
     """Ships one order: a step, a timer, and a signal that some orders wait for."""
 
     def __init__(self) -> None:
-        self._released = False
+        self._released = self._waits = False
 
     @workflow.run
     async def run(self, order: Order, currency: str, hold_from: int = 1_000) -> dict[str, str]:
@@ -53,9 +53,15 @@ class ShipOrder:
         )
         await asyncio.sleep(0.01)
         if order.number >= hold_from:
+            self._waits = True
             await workflow.wait_condition(lambda: self._released)
         info = fanout.info()
         return {"price": f"{100 * (1 + share):.0f} {currency}", "key": info.key, "run": info.run_id}
+
+    @workflow.query
+    def waits(self) -> bool:
+        """Tell whether it has come to where it waits to be released."""
+        return self._waits
 
     @workflow.signal
     def release(self) -> None:

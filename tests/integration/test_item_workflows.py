@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.service import RPCError
+from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Worker
 
 import fanout
+from fanout.children.item_workflows import ItemWorkflows
 from fanout.errors import RunFailed, UsageError
+from fanout.iteminfo import Info, current
 from fanout.itemworkflows import ids_of
 from fanout.models import Status
 from fanout.processors import as_processor
@@ -41,6 +47,12 @@ async def items_of(run: fanout.Run) -> dict[str, WorkflowExecutionStatus | None]
 async def all_are(run: fanout.Run, status: WorkflowExecutionStatus, count: int) -> bool:
     """Tell whether so many workflows of items have a status, and none another."""
     return list((await items_of(run)).values()) == [status] * count
+
+
+async def all_wait(run: fanout.Run, count: int) -> bool:
+    """Tell whether so many workflows of orders wait to be released: what their steps need may die now."""
+    handles = [run.client.get_workflow_handle(f"{run.id}/{one}") for one in await items_of(run)]
+    return [await one.query(ShipOrder.waits) for one in handles] == [True] * count
 
 
 async def test_each_item_is_a_workflow_with_steps_parameters_and_what_it_is_told_of_itself(
@@ -167,7 +179,7 @@ async def test_the_workflow_of_an_item_outlives_the_worker_of_its_batch(engine: 
         run = await engine.start(
             client, ShipOrder, GERMAN, params={"currency": "EUR", "hold_from": 0}, heartbeat_timeout=1
         )
-        await eventually(lambda: all_are(run, WorkflowExecutionStatus.RUNNING, 6), within=50)
+        await eventually(lambda: all_wait(run, 6), within=50)
     for one in await items_of(run):
         await client.get_workflow_handle(f"{run.id}/{one}").signal(ShipOrder.release)
     async with serving(engine, ShipOrder):
@@ -178,6 +190,33 @@ async def test_the_workflow_of_an_item_outlives_the_worker_of_its_batch(engine: 
     assert [one.status for one in executions] == [WorkflowExecutionStatus.COMPLETED] * 6
 
 
+async def test_an_event_loop_that_closes_does_not_wait_for_them(engine: Engine) -> None:
+    client = await engine.client(ShipOrder)
+    environment = ActivityEnvironment(client)
+    environment.info = replace(environment.info, task_queue=engine.queue, workflow_id=engine.queue)
+    info = Info(engine.queue, 0, "0", 1, "an idempotency key", "ship-order")
+
+    async def batch() -> None:
+        current.set(lambda: info)
+        await ItemWorkflows(as_processor(ShipOrder), {"currency": "EUR"}, "0123456789ab").run(GERMAN[0])
+
+    handle = client.get_workflow_handle(f"{ids_of(engine.queue, '0123456789ab')}0")
+    running = asyncio.ensure_future(environment.run(batch))
+    await eventually(lambda: _is_running(handle))
+    # As a loop does, once and without a reason of Temporal's. No worker is there to end the workflow.
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(running, 10)
+    assert await _is_running(handle)
+    await handle.terminate()
+
+
+async def _is_running(handle: WorkflowHandle[Any, Any]) -> bool:
+    with contextlib.suppress(RPCError):
+        return (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
+    return False
+
+
 async def test_a_run_that_is_canceled_while_its_worker_is_dead_leaves_no_workflow_of_an_item(
     engine: Engine,
 ) -> None:
@@ -186,7 +225,7 @@ async def test_a_run_that_is_canceled_while_its_worker_is_dead_leaves_no_workflo
         run = await engine.start(
             client, ShipOrder, GERMAN, params={"currency": "EUR", "hold_from": 0}, heartbeat_timeout=1
         )
-        await eventually(lambda: all_are(run, WorkflowExecutionStatus.RUNNING, 6), within=50)
+        await eventually(lambda: all_wait(run, 6), within=50)
     await run.cancel()
     async with serving(engine, ShipOrder):
         with pytest.raises(RunFailed, match="canceled"):
