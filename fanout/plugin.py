@@ -6,15 +6,13 @@ import contextlib
 import os
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from temporalio.client import Client
 from temporalio.plugin import SimplePlugin
-from temporalio.worker import Worker, WorkerConfig, WorkflowRunner
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+from temporalio.worker import Worker, WorkerConfig
 
 # Here, so that no workflow is the first to import it.
 import fanout.workflow  # noqa: F401
@@ -23,39 +21,13 @@ from fanout.children.workflow import PartitionWorkflow
 from fanout.parent.group import GroupWorkflow
 from fanout.parent.root import RunWorkflow
 from fanout.processors import Processor, activity_name, as_processor, registered
+from fanout.sandbox import without_needless_contexts, without_needless_imports
 from fanout.stickiness import STICKY
 from fanout.storage.roots import Roots, to_url
 from fanout.wire import ACTIVITIES, PLAN_ACTIVITY, batch_activity, control_queue
 
 DEFAULT_STORE = "fanout-output"
 WORKFLOWS: list[type] = [RunWorkflow, GroupWorkflow, PartitionWorkflow]
-SHARED_MODULES = [
-    f"fanout.{name}"
-    for name in (
-        "compensation",
-        "counting",
-        "errors",
-        "inputs",
-        "iteminfo",
-        "itemworkflows",
-        "messages",
-        "models",
-        "options",
-        "pages",
-        "patterns",
-        "processors",
-        "quick",
-        "rates",
-        "readers",
-        "reduction",
-        "selection",
-        "stopping",
-        "storage",
-        "topology",
-        "wire",
-        "workflow",
-    )
-]
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
 CONTROL_SLOTS = 10
 
@@ -105,7 +77,7 @@ class Plugin(SimplePlugin):
         self.versioned = False
         self._benches: list[Any] = []
         self._served: weakref.WeakSet[Worker] = weakref.WeakSet()
-        super().__init__(self.NAME, workflows=self._with_workflows, workflow_runner=_without_needless_imports)
+        super().__init__(self.NAME, workflows=self._with_workflows, workflow_runner=without_needless_imports)
 
     @property
     def processors(self) -> dict[str, Processor[..., Any]]:
@@ -150,6 +122,9 @@ class Plugin(SimplePlugin):
         # The default would hold heartbeats back for most of their timeout.
         config["max_heartbeat_throttle_interval"] = HEARTBEAT_THROTTLE
         config["default_heartbeat_throttle_interval"] = HEARTBEAT_THROTTLE
+        config["workflow_runner"] = without_needless_contexts(
+            config["workflow_runner"], config["client"].data_converter
+        )
         config["disable_eager_activity_execution"] = True
         config["sticky_queue_schedule_to_start_timeout"] = STICKY
         return config
@@ -244,10 +219,3 @@ def may_start_eagerly(client: Client) -> bool:
 
 def _plugin_of(client: Client) -> Plugin | None:
     return next((plugin for plugin in client.config()["plugins"] if isinstance(plugin, Plugin)), None)
-
-
-def _without_needless_imports(existing: WorkflowRunner | None) -> WorkflowRunner:
-    """Let the sandbox share the modules that workflows read but never change, instead of importing them each time."""
-    if not isinstance(existing, SandboxedWorkflowRunner):
-        return existing or SandboxedWorkflowRunner()
-    return replace(existing, restrictions=existing.restrictions.with_passthrough_modules(*SHARED_MODULES))
