@@ -6,13 +6,24 @@ Histories keep these shapes for years: add fields with defaults, at the end.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from fanout.compensation import Compensator
 from fanout.messages import RunInput
 from fanout.models import RunResult, Totals
 from fanout.pages import Json, Page, RestRef, Scan, Source
 from fanout.stopping import StopWhen
+from fanout.storage.codec import adapter_of
+
+
+class _Frequent:
+    """Comes with every batch. Temporal's converter goes by the annotations anew each time, which takes 0.2 ms."""
+
+    @classmethod
+    def of(cls, fields: dict[str, Any]) -> Self:
+        """Return what its fields say, as they were in JSON; those of newer versions are passed over."""
+        made: Self = adapter_of(cls).validate_python(fields)
+        return made
 
 
 @dataclass(frozen=True)
@@ -79,7 +90,7 @@ class PlanOutput:
 
 
 @dataclass(frozen=True)
-class BatchInput:
+class BatchInput(_Frequent):
     """One batch: items under a key; a range, or what other batches handed back.
 
     Attributes:
@@ -109,7 +120,7 @@ class BatchInput:
 
 
 @dataclass(frozen=True)
-class BatchOutput:
+class BatchOutput(_Frequent):
     """What the batch's commit says.
 
     Attributes:

@@ -91,8 +91,8 @@ class BatchActivity:
 
         @activity.defn(name=batch_activity(self._name))
         @failing
-        async def run(batch: BatchInput) -> BatchOutput:
-            return await self.run(batch)
+        async def run(batch: dict[str, Any]) -> BatchOutput:
+            return await self.run(BatchInput.of(batch))
 
         return run
 

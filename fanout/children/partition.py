@@ -67,7 +67,7 @@ class Partition:
         self._standing = branch.standing or Standing(0, branch.concurrency)
         self._share = Share(self._standing.concurrency, self._run.batch_concurrency)
         self._keep_to_rate()
-        self._in_flight: dict[str, workflow.ActivityHandle[BatchOutput]] = {}
+        self._in_flight: dict[str, workflow.ActivityHandle[dict[str, Any]]] = {}
         self._outdated: set[str] = set()
         self._hasty = False
         self._full = False
@@ -272,12 +272,13 @@ class Partition:
     async def _decide(self, key: str, portion: Portion, concurrency: int, verb: str = "") -> None:
         """Run or seal the batch of some items, and take note of what its commit says."""
         if concurrency:
-            output = await self._commit_of(key, portion, concurrency)
+            said = await self._commit_of(key, portion, concurrency)
         else:
-            output = await self._begin(key, portion, 0, verb)
+            said = await self._begin(key, portion, 0, verb)
+        output = BatchOutput.of(said)
         self._settle(output.key or key, output, concurrency)
 
-    async def _commit_of(self, key: str, portion: Portion, concurrency: int) -> BatchOutput:
+    async def _commit_of(self, key: str, portion: Portion, concurrency: int) -> dict[str, Any]:
         slot = _slot_of(key)
         self._in_flight[slot] = handle = self._begin(key, portion, concurrency)
         if self._share.is_ending(slot):
@@ -296,7 +297,7 @@ class Partition:
 
     def _begin(
         self, key: str, portion: Portion, concurrency: int, verb: str = ""
-    ) -> workflow.ActivityHandle[BatchOutput]:
+    ) -> workflow.ActivityHandle[dict[str, Any]]:
         queue = workflow.info().task_queue
         return workflow.start_activity(
             wire.batch_activity(self._run.processor),
@@ -313,7 +314,7 @@ class Partition:
                 rate=self._standing.rate,
             ),
             task_queue=queue if concurrency else wire.control_queue(queue),
-            result_type=BatchOutput,
+            result_type=dict[str, Any],
             # How often a batch is begun says nothing of its items: workers come and go.
             retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30)),
             start_to_close_timeout=LONGEST_BATCH,

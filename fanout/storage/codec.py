@@ -15,7 +15,7 @@ _adapters: dict[type[Any], TypeAdapter[Any]] = {}
 
 def encode(record: object) -> bytes:
     """Return a dataclass as one line of JSON."""
-    return _adapter(type(record)).dump_json(record) + b"\n"
+    return adapter_of(type(record)).dump_json(record) + b"\n"
 
 
 def decode(kind: type[T], data: bytes, name: str) -> T:
@@ -30,7 +30,7 @@ def decode(kind: type[T], data: bytes, name: str) -> T:
         StoreError: The object is corrupt, or not what it should be.
     """
     try:
-        record: T = _adapter(kind).validate_json(data)
+        record: T = adapter_of(kind).validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(step) for step in first["loc"])
@@ -41,7 +41,8 @@ def decode(kind: type[T], data: bytes, name: str) -> T:
     return record
 
 
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+def adapter_of(kind: type[Any]) -> TypeAdapter[Any]:
+    """Return what reads and writes a dataclass; made once."""
     if kind not in _adapters:
         _adapters[kind] = TypeAdapter(kind)
     return _adapters[kind]
