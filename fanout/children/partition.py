@@ -6,30 +6,26 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, is_cancelled_exception
-from temporalio.exceptions import TimeoutError as ActivityTimeout
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from fanout import quick, recent, stopping, topology, wire
+    from fanout.children.batches import Batches, slot_of
     from fanout.children.pacing import Pacing
     from fanout.children.share import Share
     from fanout.children.work import Portion, Work
-    from fanout.inputs import BatchInput, BatchOutput, PublishInput, PublishOutput
+    from fanout.inputs import BatchOutput, PublishInput, PublishOutput
     from fanout.messages import BranchInput, BranchOutput, Interim, NodeProgress, PartitionState, Standing
     from fanout.models import PartitionTime, Totals
     from fanout.observability import details
     from fanout.options import from_carried
-    from fanout.pages import cut
-    from fanout.storage.layout import batch_key, planned
 
 MAX_SAMPLES = 5
 SHORTEST_TIMER = 1.0
-LONGEST_BATCH = timedelta(days=30)
 HISTORY_BYTES = 8 * 1024 * 1024
 """Far below the 50 MiB at which Temporal terminates; a fifth of it is already slow to load."""
 
@@ -56,18 +52,14 @@ class Partition:
             began=workflow.time(),
         )
         self._work = Work(self._state.todo, self._state.waiting)
-        # A workflow that is reset plans its batches anew, under keys that its old ones do not have.
-        self._planner = workflow.info().run_id[:8]
-        self._keys = _keys_of(self._state, self._planner)
-        self._sequence = self._state.sequence
         self._pacing = Pacing(self._options, bytes_per_item, self._state.size, self._state.pace)
         self._totals = self._state.totals
         self._recent = self._state.recent
         self._samples = list(self._state.samples)
         self._standing = branch.standing or Standing(0, branch.concurrency)
         self._share = Share(self._standing.concurrency, self._run.batch_concurrency)
+        self._batches = Batches(branch, self._state, self._number, self._share)
         self._keep_to_rate()
-        self._in_flight: dict[str, workflow.ActivityHandle[dict[str, Any]]] = {}
         self._outdated: set[str] = set()
         self._hasty = False
         self._full = False
@@ -117,7 +109,7 @@ class Partition:
 
     def give_up(self, key: str, count: int) -> None:
         """Note that a batch in flight has fewer items left than it may run at once."""
-        self._share.give_up(_slot_of(key), count)
+        self._share.give_up(slot_of(key), count)
 
     def spend(self, concurrency: int) -> None:
         """Note how many items may be in flight from now on; in histories of earlier versions."""
@@ -132,13 +124,12 @@ class Partition:
         self._share.limit = standing.concurrency
         if paced_anew:
             # How quick batches were says nothing any more.
-            self._outdated = set(self._in_flight)
+            self._outdated = self._batches.slots
             self._pacing.begin_anew()
             self._keep_to_rate()
         all_end = self._cuts_off or standing.revoked or paced_anew
         for slot in self._share.revoke(0 if all_end else self._share.limit):
-            if slot in self._in_flight:
-                self._in_flight[slot].cancel()
+            self._batches.cancel(slot)
         self.show()
 
     def _keep_to_rate(self) -> None:
@@ -223,7 +214,7 @@ class Partition:
         if self._held_up:
             return None
         if self._work.crowded:
-            return self._decide(self._key(), self._work.gather(), 0, "gather")
+            return self._gather(self._batches.next_key(), self._work.gather())
         concurrency = self._share.offer()
         if not concurrency or not self._work.ready(workflow.time()):
             return None
@@ -241,13 +232,9 @@ class Partition:
         portion = self._work.take(size, workflow.time())
         # What it cannot use it must not hold, nor give up later.
         concurrency = topology.used_concurrency(portion.count, concurrency, rate, self._options)
-        key = self._key()
-        self._share.take(_slot_of(key), concurrency)
+        key = self._batches.next_key()
+        self._share.take(slot_of(key), concurrency)
         return self._run_batch(key, portion, concurrency)
-
-    def _key(self) -> str:
-        number, self._sequence = self._sequence, self._sequence + 1
-        return batch_key(self._number, number, self._planner)
 
     async def _ring(self) -> None:
         """Wake the window when something is due: workflows see the time pass only when something happens."""
@@ -264,76 +251,24 @@ class Partition:
                 )
 
     async def _run_batch(self, key: str, portion: Portion, concurrency: int) -> None:
+        last, rate = not self._work.count, self._standing.rate
         try:
-            await self._decide(key, portion, concurrency)
+            output = await self._batches.run(key, portion, concurrency, last=last, rate=rate)
+            self._settle(output.key or key, output, concurrency)
         finally:
-            self._share.end(_slot_of(key))
+            self._share.end(slot_of(key))
 
-    async def _decide(self, key: str, portion: Portion, concurrency: int, verb: str = "") -> None:
-        """Run or seal the batch of some items, and take note of what its commit says."""
-        if concurrency:
-            said = await self._commit_of(key, portion, concurrency)
-        else:
-            said = await self._begin(key, portion, 0, verb)
-        output = BatchOutput.of(said)
-        self._settle(output.key or key, output, concurrency)
-
-    async def _commit_of(self, key: str, portion: Portion, concurrency: int) -> dict[str, Any]:
-        slot = _slot_of(key)
-        self._in_flight[slot] = handle = self._begin(key, portion, concurrency)
-        if self._share.is_ending(slot):
-            handle.cancel()
-        try:
-            return await quick.outcome(handle)
-        except (ActivityError, asyncio.CancelledError) as error:
-            # A batch that is told to end is not repeated when its worker dies.
-            timed_out = isinstance(error, ActivityError) and isinstance(error.cause, ActivityTimeout)
-            if not (timed_out or is_cancelled_exception(error)):
-                raise
-            # It may have committed before, and may do so yet: only a commit decides a key.
-            return await self._begin(key, portion, 0, "seal")
-        finally:
-            self._in_flight.pop(slot, None)
-
-    def _begin(
-        self, key: str, portion: Portion, concurrency: int, verb: str = ""
-    ) -> workflow.ActivityHandle[dict[str, Any]]:
-        queue = workflow.info().task_queue
-        return workflow.start_activity(
-            wire.batch_activity(self._run.processor),
-            BatchInput(
-                output=self._run.output,
-                nonce=self._run.nonce,
-                key=key,
-                start=portion.start,
-                count=portion.count,
-                pages=cut(self._branch.pages, portion.start, portion.end) if concurrency else [],
-                concurrency=concurrency,
-                rests=portion.rests,
-                last=not self._work.count,
-                rate=self._standing.rate,
-            ),
-            task_queue=queue if concurrency else wire.control_queue(queue),
-            result_type=dict[str, Any],
-            # How often a batch is begun says nothing of its items: workers come and go.
-            retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30)),
-            start_to_close_timeout=LONGEST_BATCH,
-            heartbeat_timeout=timedelta(seconds=self._options.heartbeat_timeout),
-            # A batch that is cancelled commits what it has before it ends.
-            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=f"{verb} {portion.words}".lstrip(),
-        )
+    async def _gather(self, key: str, portion: Portion) -> None:
+        output = await self._batches.seal(key, portion, "gather")
+        self._settle(output.key or key, output, 0)
 
     def _settle(self, key: str, output: BatchOutput, concurrency: int) -> None:
-        planner, number = planned(key)
-        first, end = self._keys.setdefault(planner, [number, number])
-        self._keys[planner] = [min(first, number), max(end, number + 1)]
         self._totals += output.totals
         self._recent = recent.add(self._recent, workflow.time(), output.totals.done)
         self._samples = (self._samples + output.samples)[:MAX_SAMPLES]
         self._work.put_back(output.more, output.rests)
         self._committed = workflow.now()
-        if _slot_of(key) not in self._outdated:
+        if slot_of(key) not in self._outdated:
             limited = self._standing.rate > 0
             self._pacing.learn(output.totals.done, output.seconds, concurrency, limited=limited)
         self._pacing.grow(self._totals.result_bytes / max(self._totals.succeeded, 1))
@@ -376,8 +311,8 @@ class Partition:
             state=PartitionState(
                 todo=self._work.todo,
                 waiting=self._work.waiting,
-                keys=self._keys,
-                sequence=self._sequence,
+                keys=self._batches.keys,
+                sequence=self._batches.sequence,
                 size=self._pacing.size,
                 pace=self._pacing.pace,
                 totals=self._totals,
@@ -398,7 +333,7 @@ class Partition:
             count=self._branch.count,
             not_run=self._work.todo,
             rests=self._work.waiting,
-            keys=self._keys,
+            keys=self._batches.keys,
             seconds=round(seconds, 3),
         )
         published: PublishOutput | None = await quick.to_the_end(
@@ -413,17 +348,3 @@ class Partition:
         # Histories of earlier versions hold none.
         if published is not None:
             self._totals, self._not_run = published.totals, published.not_run
-
-
-def _slot_of(key: str) -> str:
-    """Return a key without its planner: signals in the history of a workflow that was reset name the one before."""
-    return key.rpartition("-")[0]
-
-
-def _keys_of(state: PartitionState, planner: str) -> dict[str, list[int]]:
-    """Return the keys that count so far, and those to come: none of this planner's yet."""
-    keys = {known: list(span) for known, span in state.keys.items()}
-    if state.sequence and not keys:
-        # Carried over by a version whose keys named no planner.
-        keys[""] = [0, state.sequence]
-    return {**keys, planner: [state.sequence, state.sequence]}
