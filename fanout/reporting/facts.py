@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
 from fanout.errors import NoWorker, RunNotFound
 from fanout.failurekinds import FailureKinds
-from fanout.models import FailureKind, Progress, RunEvent, Totals
+from fanout.models import FailureKind, Progress, RunEvent, RunResult, Totals
 from fanout.runinfo import RunInfo
 from fanout.storage import past, reading
 from fanout.storage.markers import load_run
 from fanout.storage.past import PastPartition
 from fanout.storage.records import Effort, Manifest, RunRecord, Slice
+from fanout.storage.reductions import with_reduced
 from fanout.storage.stores import Store, open_store
 
 
@@ -37,6 +38,7 @@ class Facts:
         kinds: Its failures, the most frequent kind first.
         events: The orders that it was given.
         in_flight: Items that may run now, where a worker says it.
+        result: What it came to; None of one that goes on.
         output: URL of its output.
         forgotten: Whether the server knows it no more.
         web_url: Its address in Temporal Web, where that is known.
@@ -55,6 +57,7 @@ class Facts:
     kinds: Sequence[FailureKind] = ()
     events: Sequence[RunEvent] = ()
     in_flight: int | None = None
+    result: RunResult | None = None
     output: str = ""
     forgotten: bool = False
     web_url: str | None = None
@@ -116,8 +119,10 @@ async def gather(run: Known) -> Facts:
     # To look for rows takes reading every commit once more.
     kinds = await _kinds(store) if any(one.totals.failed for one in partitions) else []
     manifest = await reading.load_manifest(store)
-    if manifest is not None and not all(partition.ended for partition in partitions):
-        partitions = await past.read(store)
+    if manifest is not None:
+        if not all(partition.ended for partition in partitions):
+            partitions = await past.read(store)
+        manifest = replace(manifest, result=await with_reduced(manifest.result))
     return _facts(record, output, told, partitions, kinds, manifest, run.web_url)
 
 
@@ -175,6 +180,7 @@ def _facts(
         kinds=kinds,
         events=told.events,
         in_flight=None if told.progress is None or told.progress.stale else told.progress.in_flight,
+        result=result,
         output=output,
         forgotten=info is None,
         web_url=web_url if info is not None else None,

@@ -32,6 +32,7 @@ MOST_MARKS = 12
 """Orders that are drawn: more would hide what they did."""
 LONGEST_TEXT = 500
 """Characters of a text of users."""
+LONGEST_REDUCED = 5_000
 
 QUANTILES = {"half": 0.5, "90 %": 0.9, "99 %": 0.99, "all": 1.0}
 
@@ -101,6 +102,7 @@ def render(facts: Facts) -> str:
         types=plain(facts.totals.error_types),
         events=_events(facts.events),
         counters=sorted(facts.totals.counters.items()),
+        reduced=_reduced(facts),
         slowest=_slowest(facts),
         settings=_settings(facts),
         output=display(facts.output),
@@ -120,6 +122,8 @@ def _tiles(facts: Facts) -> list[tuple[str, str, str]]:
     made.append(("failed", _number(totals.failed), "bad" if totals.failed else ""))
     if facts.items is not None:
         made.insert(0, ("items", _number(facts.items), ""))
+    if facts.result is not None and facts.result.matched is not None:
+        made.append(("matches", _number(facts.result.matched), ""))
     if facts.not_run:
         made.append(("not run", _number(facts.not_run), "warn"))
     if facts.live and facts.in_flight is not None:
@@ -132,6 +136,16 @@ def _tiles(facts: Facts) -> list[tuple[str, str, str]]:
     made += [("tried again", _number(effort.retries), "")] if effort.retries else []
     made += [("run again after deaths", _number(effort.repeated), "warn")] if effort.repeated else []
     return made
+
+
+def _reduced(facts: Facts) -> str:
+    """Return what the reducer has made, as JSON; nothing where there is none, or it cannot be read from here."""
+    if facts.result is None or facts.result.reduced is None:
+        return ""
+    text = json.dumps(facts.result.reduced, ensure_ascii=False, indent=1)
+    if len(text) <= LONGEST_REDUCED:
+        return text
+    return f"{text[:LONGEST_REDUCED]}… ({len(text):,} letters; whole in {display(facts.result.reduced_url)})"
 
 
 def _settings(facts: Facts) -> list[tuple[str, str, bool]]:

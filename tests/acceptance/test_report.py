@@ -44,6 +44,8 @@ def start(project: Project, run_id: str) -> None:
         "50",
         "--heartbeat-timeout",
         "1",
+        "--reduce",
+        "sum",
     ]
     done = project.fanout("run", "jobs:hostile", "1..120", "--id", run_id, "--detach", *options)
     assert done.returncode == 0, done.stderr
@@ -90,6 +92,8 @@ def test_a_run_is_one_page_while_it_goes_on_and_when_it_has_ended(reported: Proj
     assert "ValueError: <script>alert(<str>)<" in text
     assert 'parameter say "<b>bold</b>"' in text
     assert "usd 30 0.25" in text
+    # All numbers to 120 but the tens.
+    assert re.search(r"What sum has made of all results, .{1,80} 6480\b", text)
     for figure in ("throughput", "durations", "window", "partitions"):
         assert f"{figure}-title" in page.ids
     assert not list(reported.folder.glob(".*.part"))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from fanout.models import RunEvent
+from fanout.models import RunEvent, RunResult, Status
+from fanout.reduction import Reduction
 from fanout.reporting.page import render
 from tests.unit.reporting.facts import BEGAN, Page, facts, partition
 
@@ -72,6 +74,21 @@ def test_figures_have_the_colours_of_the_page_and_words_and_tables_beside_them()
         "1 partition began; 1 ended",
     ):
         assert words in page.text
+
+
+def test_what_a_reducer_has_made_is_text_and_cut_where_it_is_long() -> None:
+    record = replace(facts().record, reduce=Reduction("top_k"))
+    ended = RunResult(
+        "urls", Status.SUCCEEDED, items=100, succeeded=100, failed=0, matched=3,
+        reduced=[HOSTILE], reduced_url="file:///data/reduced.json",
+    )  # fmt: skip
+    page = Page(render(facts(partition(0, 0, 10), record=record, result=ended)))
+    assert "What top_k has made" in page.text
+    assert "<script>alert(1)</script>" in page.text
+    assert "matches 3" in " ".join(page.text.split())
+    long = render(facts(partition(0, 0, 10), record=record, result=replace(ended, reduced="x" * 100_000)))
+    assert len(long) < 100_000
+    assert "100,002 letters; whole in" in long
 
 
 def luminance(color: str) -> float:
