@@ -21,7 +21,7 @@ import fanout
 from bench.items import DATA
 from bench.processes import cpu_seconds
 from fanout.devserver import start_dev_server
-from fanout.runinfo import count_pollers
+from fanout.runs.info import count_pollers
 from fanout.storage.roots import to_path
 
 QUEUE = "bench"

@@ -19,7 +19,7 @@ from temporalio.client import Client
 import fanout
 from examples.serving import run
 from fanout.devserver import ADDRESS_VARIABLE
-from fanout.worker import run_worker
+from fanout.workers.worker import run_worker
 
 __all__ = ["run", "serving"]
 

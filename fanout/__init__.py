@@ -33,8 +33,6 @@ if TYPE_CHECKING:
         UsageError,
         WorkerExhausted,
     )
-    from fanout.health import serve_health
-    from fanout.housekeeping import Deleted, OldOutput, delete_run, old_outputs
     from fanout.iteminfo import Info, info
     from fanout.models import (
         Failure,
@@ -54,11 +52,13 @@ if TYPE_CHECKING:
     from fanout.processors import Processor, processor
     from fanout.readers import Csv, Items, JsonLines, Range, Reader
     from fanout.reducing import Reducer, reducer
-    from fanout.run import Run
-    from fanout.runinfo import RunInfo
-    from fanout.schedules import schedule_action
+    from fanout.runs.housekeeping import Deleted, OldOutput, delete_run, old_outputs
+    from fanout.runs.info import RunInfo
+    from fanout.runs.run import Run
+    from fanout.runs.schedules import schedule_action
     from fanout.session import local
     from fanout.stopping import CounterAbove, FirstSuccess
+    from fanout.workers.health import serve_health
 
 __all__ = [
     "CountError",
@@ -155,8 +155,8 @@ _HOMES = {
         "UsageError",
         "WorkerExhausted",
     ],
-    "health": ["serve_health"],
-    "housekeeping": ["Deleted", "OldOutput", "delete_run", "old_outputs"],
+    "workers.health": ["serve_health"],
+    "runs.housekeeping": ["Deleted", "OldOutput", "delete_run", "old_outputs"],
     "iteminfo": ["Info", "info"],
     "session": ["local"],
     "models": [
@@ -177,9 +177,9 @@ _HOMES = {
     "processors": ["Processor", "processor"],
     "readers": ["Csv", "Items", "JsonLines", "Range", "Reader"],
     "reducing": ["Reducer", "reducer"],
-    "run": ["Run"],
-    "runinfo": ["RunInfo"],
-    "schedules": ["schedule_action"],
+    "runs.run": ["Run"],
+    "runs.info": ["RunInfo"],
+    "runs.schedules": ["schedule_action"],
     "stopping": ["CounterAbove", "FirstSuccess"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -13,7 +13,6 @@ from temporalio.client import Client
 from temporalio.service import RPCError, TLSConfig
 
 from fanout import messages, profiles, refusals, searchattributes, wire
-from fanout.compensate import compensator_of
 from fanout.compensators import check_ordinary
 from fanout.errors import RunExists, RunNotFound, UsageError
 from fanout.models import ItemResult, Status
@@ -24,9 +23,10 @@ from fanout.processors import Processor, as_processor
 from fanout.readers import Items, Reader
 from fanout.reducing import Reducer, as_reduction
 from fanout.reduction import Reduction
-from fanout.run import Run
-from fanout.runinfo import RunInfo, read_info
-from fanout.starting import begin, default_task_queue
+from fanout.runs.compensate import compensator_of
+from fanout.runs.info import RunInfo, read_info
+from fanout.runs.run import Run
+from fanout.runs.starting import begin, default_task_queue
 from fanout.stopping import StopWhen, check_condition
 from fanout.storage.chains import complete_to
 from fanout.storage.layout import RUN, check_run_id, staged_path

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from fanout.errors import ReducerFailed
 from fanout.reducing import Bound
-from fanout.threads import Threads
+from fanout.workers.threads import Threads
 
 T = TypeVar("T")
 

@@ -21,10 +21,10 @@ from fanout.children.workflow import PartitionWorkflow
 from fanout.parent.group import GroupWorkflow
 from fanout.parent.root import RunWorkflow
 from fanout.processors import Processor, activity_name, as_processor, registered
-from fanout.sandbox import without_needless_contexts, without_needless_imports
 from fanout.stickiness import STICKY
 from fanout.storage.roots import Roots, to_url
 from fanout.wire import ACTIVITIES, PLAN_ACTIVITY, batch_activity, control_queue
+from fanout.workers.sandbox import without_needless_contexts, without_needless_imports
 
 DEFAULT_STORE = "fanout-output"
 WORKFLOWS: list[type] = [RunWorkflow, GroupWorkflow, PartitionWorkflow]
@@ -97,7 +97,7 @@ class Plugin(SimplePlugin):
         from fanout.children.batch import BatchActivity
         from fanout.parent.activities import ParentActivities
         from fanout.parent.preparing import PrepareActivity
-        from fanout.workbench import Workbench
+        from fanout.workers.workbench import Workbench
 
         bench = Workbench(
             self.processors,

@@ -13,8 +13,8 @@ from temporalio.client import Client
 from fanout.devserver import start_dev_server
 from fanout.plugin import Plugin
 from fanout.processors import Processor, as_processor
-from fanout.starting import default_task_queue
-from fanout.worker import run_worker
+from fanout.runs.starting import default_task_queue
+from fanout.workers.worker import run_worker
 
 SHUTDOWN_TIMEOUT = 5.0
 

@@ -34,7 +34,7 @@ from fanout.storage.rests import Items
 from fanout.storage.roots import MEMORY, Roots
 from fanout.storage.stores import Store, open_store
 from fanout.storage.views import chain
-from fanout.workbench import Workbench
+from fanout.workers.workbench import Workbench
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from fanout import wire
 from fanout.checks.check import PATIENCE, Check, look
 from fanout.checks.storage import clock
 from fanout.errors import FanoutError, RunFailed
-from fanout.runinfo import POLLED_LATELY
+from fanout.runs.info import POLLED_LATELY
 from fanout.storage import removal
 from fanout.storage.layout import MANIFEST
 from fanout.storage.roots import display
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from fanout.processors import Processor
-    from fanout.run import Run
+    from fanout.runs.run import Run
 
 _OUTSIDE = "is outside the allowed roots"
 

@@ -44,7 +44,7 @@ from fanout.storage.records import Commit, Effort, RunRecord
 from fanout.storage.rests import Items
 from fanout.storage.stores import Store, open_store
 from fanout.wire import batch_activity, control_queue
-from fanout.workbench import Workbench
+from fanout.workers.workbench import Workbench
 
 _log = get_logger("fanout.batch")
 

@@ -35,8 +35,8 @@ from fanout.children.windows import open_window
 from fanout.errors import Unisolable
 from fanout.options import Options
 from fanout.processors import Processor
-from fanout.threads import Threads
-from fanout.watchdog import Watchdog
+from fanout.workers.threads import Threads
+from fanout.workers.watchdog import Watchdog
 
 FLUSH_SECONDS = 0.1
 """How much a death makes others repeat."""

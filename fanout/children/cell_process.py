@@ -20,7 +20,7 @@ from fanout.children.cellbook import Message
 from fanout.children.isolation import Death
 from fanout.children.ledger import Ledger
 from fanout.errors import Unisolable
-from fanout.watchdog import limit_of
+from fanout.workers.watchdog import limit_of
 
 START_WITHIN = 300.0
 """Seconds that a cell has for its imports and the processor's lifespan."""

@@ -32,7 +32,7 @@ from fanout.itemworkflows import ids_of
 from fanout.observability import details
 from fanout.pages import Json
 from fanout.processors import Processor
-from fanout.runinfo import OUTAGES
+from fanout.runs.info import OUTAGES
 from fanout.searchattributes import quoted
 
 R = TypeVar("R")

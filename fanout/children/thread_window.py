@@ -18,7 +18,7 @@ from fanout.children.gate import Gate
 from fanout.children.window import LARGE, LONGEST_TICK, SlotWindow, current_slot
 from fanout.counting import current as counting
 from fanout.iteminfo import Info, current
-from fanout.threads import Threads
+from fanout.workers.threads import Threads
 
 FIRST_TICK = 0.001
 QUICK = 5000

@@ -11,7 +11,7 @@ from fanout.children.book import Book
 from fanout.children.gate import Gate
 from fanout.children.thread_window import ThreadWindow
 from fanout.children.window import SlotWindow
-from fanout.threads import Threads
+from fanout.workers.threads import Threads
 
 
 def open_window(

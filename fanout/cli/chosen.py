@@ -15,7 +15,7 @@ from fanout.errors import UsageError
 if TYPE_CHECKING:
     from temporalio.client import Client
 
-    from fanout.run import Run
+    from fanout.runs.run import Run
 
 MOST = 10_000
 """Runs that one command gives an order to."""

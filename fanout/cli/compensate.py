@@ -18,7 +18,7 @@ from fanout.cli.settings import Settings
 from fanout.cli.sourceflags import Params
 
 if TYPE_CHECKING:
-    from fanout.run import Run
+    from fanout.runs.run import Run
 
 
 @command
@@ -50,8 +50,8 @@ async def compensate(
     found = None if processor is None else targets.load_processor(processor)
     params = sources.parse_params(param or ())
 
-    from fanout.compensate import start_compensation
-    from fanout.run import Run as Handle
+    from fanout.runs.compensate import start_compensation
+    from fanout.runs.run import Run as Handle
 
     async with connection.located() as place, contextlib.AsyncExitStack() as stack:
         serving: asyncio.Task[None] | None = None

@@ -20,7 +20,7 @@ from fanout.observability.bar import no_worker
 
 if TYPE_CHECKING:
     from fanout.models import RunEvent
-    from fanout.run import Run
+    from fanout.runs.run import Run
 
 Give = Callable[["Run"], Awaitable["RunEvent"]]
 
@@ -93,7 +93,7 @@ async def update(
     ] = None,
 ) -> int:
     """Change how many items of runs may be in flight, begin in some time, or fail, while they go on."""
-    from fanout.runorders import changes
+    from fanout.runs.orders import changes
 
     wanted = {
         "max_concurrency": max_concurrency,

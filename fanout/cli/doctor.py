@@ -74,7 +74,7 @@ def _failed(found: Sequence[Check]) -> list[Check]:
 
 def _wanted(processor: str, param: Sequence[str], queue: str | None, store: str) -> Wanted:
     from fanout.checks.workers import Wanted
-    from fanout.starting import default_task_queue
+    from fanout.runs.starting import default_task_queue
 
     loaded = targets.load_processor(processor)
     own = None if isinstance(loaded, str) else loaded.task_queue

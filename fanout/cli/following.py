@@ -16,7 +16,7 @@ from fanout.errors import UsageError
 from fanout.models import RunResult
 
 if TYPE_CHECKING:
-    from fanout.run import Run
+    from fanout.runs.run import Run
 
 Processes = Annotated[
     int | None,

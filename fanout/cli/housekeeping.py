@@ -17,7 +17,7 @@ from fanout.errors import FanoutError, NoServer
 from fanout.observability.drawing import size_of
 
 if TYPE_CHECKING:
-    from fanout.housekeeping import OldOutput
+    from fanout.runs.housekeeping import OldOutput
 
 
 @command
@@ -33,7 +33,7 @@ async def delete(
     """Delete ended runs: their outputs, and the histories of their workflows. Refuses a run that lives."""
     if not confirmed("delete", runs, yes=yes):
         return exits.ERROR
-    from fanout.housekeeping import delete_run
+    from fanout.runs.housekeeping import delete_run
 
     code = exits.SUCCEEDED
     async with connection.client() as client:
@@ -69,7 +69,7 @@ async def gc(
     as_json: AsJson = False,
 ) -> int:
     """Delete the outputs of runs that ended long ago, and list them first. Runs that live are left alone."""
-    from fanout.housekeeping import old_outputs
+    from fanout.runs.housekeeping import old_outputs
 
     seconds = parse_duration(older_than)
     async with connection.client() as client:

@@ -23,8 +23,8 @@ from fanout.observability.bar import advice, no_worker, show
 from fanout.observability.drawing import amount, clock, one_line, per_second
 
 if TYPE_CHECKING:
-    from fanout.run import Run
-    from fanout.runinfo import RunInfo
+    from fanout.runs.info import RunInfo
+    from fanout.runs.run import Run
 
 WORKERS_WITHIN = 2.5
 STORE_WITHIN = 3.0

@@ -16,7 +16,7 @@ from fanout.errors import FanoutError
 from fanout.observability.bar import no_worker
 
 if TYPE_CHECKING:
-    from fanout.run import Run
+    from fanout.runs.run import Run
 
 DEFAULT_WAIT = 10.0
 _LOOK_EVERY = 0.25

@@ -21,7 +21,7 @@ from fanout.models import Failure, ItemResult
 from fanout.observability.drawing import amount
 
 if TYPE_CHECKING:
-    from fanout.run import Run
+    from fanout.runs.run import Run
 
 STDOUT = "-"
 

@@ -12,7 +12,7 @@ from fanout.models import PartitionProgress
 from fanout.observability.drawing import per_second
 
 if TYPE_CHECKING:
-    from fanout.run import Run
+    from fanout.runs.run import Run
 
 COLUMNS = ["PARTITION", "ITEMS", "DONE", "FAILED", "IN FLIGHT", "WAITING", "RATE"]
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from fanout.health import Part
+from fanout.workers.health import Part
 
 EVERY = 1.0
 

@@ -14,7 +14,7 @@ from fanout.errors import FanoutError, UsageError
 
 if TYPE_CHECKING:
     from fanout.reduction import Reduction
-    from fanout.run import Run
+    from fanout.runs.run import Run
 
 LONGEST = 300
 """Letters of a value that are shown to people; as JSON it is whole."""

@@ -29,12 +29,12 @@ async def report(
     Also while the run goes on, and once the server has forgotten it. The page loads nothing from elsewhere.
     """
     from fanout import client as api
-    from fanout import runreport
+    from fanout.runs import report as reports
 
     async with connection.client() as client:
         handle = api.get_run(client, run)
         if file == STDOUT:
-            page = await runreport.report(handle)
+            page = await reports.report(handle)
             with say.stdout() as out:
                 out.write(page.encode())
             return exits.SUCCEEDED

@@ -21,7 +21,7 @@ from fanout.cli.settings import Settings
 from fanout.errors import UsageError
 
 if TYPE_CHECKING:
-    from fanout.run import Run
+    from fanout.runs.run import Run
 
 
 @command

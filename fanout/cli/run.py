@@ -23,7 +23,7 @@ from fanout.errors import RunExists, UsageError
 from fanout.stopping import parse_condition
 
 if TYPE_CHECKING:
-    from fanout.run import Run
+    from fanout.runs.run import Run
 
 
 @command

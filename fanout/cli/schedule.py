@@ -340,7 +340,7 @@ async def _action(
     stop_when: str | None,
     time_zone: str | None,
 ) -> ScheduleActionStartWorkflow:
-    from fanout.schedules import schedule_action
+    from fanout.runs.schedules import schedule_action
 
     if source == sources.STDIN:
         raise UsageError("a schedule reads its source anew for each run: stdin can be read once")
@@ -375,7 +375,7 @@ def _told(schedule_id: str) -> Iterator[None]:
     """Tell what the server refuses in words."""
     from temporalio.service import RPCError, RPCStatusCode
 
-    from fanout.runinfo import refused
+    from fanout.runs.info import refused
 
     try:
         yield

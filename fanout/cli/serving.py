@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fanout.cli.connection import Connection
 from fanout.cli.pulses import Pulse, keep_telling
 from fanout.errors import NoServer, ServerRefuses
-from fanout.health import keep_asking
+from fanout.workers.health import keep_asking
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -37,7 +37,7 @@ async def poll(
     deployment: WorkerDeploymentConfig | None,
 ) -> None:
     """Run a worker for each queue, one after the other until all poll, then all until `stop`."""
-    from fanout.worker import run_worker
+    from fanout.workers.worker import run_worker
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -18,7 +18,7 @@ from fanout.errors import UsageError
 from fanout.models import Failure
 
 if TYPE_CHECKING:
-    from fanout.run import Run
+    from fanout.runs.run import Run
     from fanout.tryout import Outcome
 
 

@@ -113,7 +113,7 @@ async def worker(
     from fanout.observability.core import set_up_core
     from fanout.observability.logs import configure_logging
     from fanout.plugin import Plugin
-    from fanout.worker import settle_memory, share_heap
+    from fanout.workers.worker import settle_memory, share_heap
 
     configure_logging(json=None if log_format is None else log_format == "json", level=log_level)
     log = structlog.get_logger("fanout.worker")
@@ -266,7 +266,7 @@ async def _supervise(
 ) -> int:
     from fanout.cli.pulses import Pulses
     from fanout.cli.supervisor import Supervisor
-    from fanout.health import answer
+    from fanout.workers.health import answer
 
     pulses = Pulses(processes)
     supervisor = Supervisor(

@@ -14,7 +14,7 @@ from fanout.observability.drawing import View, clock, one_line, screen
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fanout.runinfo import RunInfo
+    from fanout.runs.info import RunInfo
 
 TICK = 0.25
 """Seconds between two drawings."""
@@ -251,7 +251,7 @@ def is_outage(error: BaseException) -> bool:
     """Say whether an error means that the server is away for the moment, and worth another try."""
     from temporalio.service import RPCError
 
-    from fanout.runinfo import OUTAGES
+    from fanout.runs.info import OUTAGES
 
     if isinstance(error, RPCError):
         return error.status in OUTAGES

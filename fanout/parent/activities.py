@@ -14,7 +14,6 @@ from fanout import reducing, templates, wire
 from fanout.beside import beside
 from fanout.boundary import failing, planning
 from fanout.children import item_workflows
-from fanout.compensate import start_automatically
 from fanout.compensators import check_ordinary
 from fanout.inputs import (
     CompensateInput,
@@ -32,6 +31,7 @@ from fanout.parent import undoing
 from fanout.processors import find
 from fanout.readers.paging import next_page
 from fanout.readers.selecting import Again, next_selected
+from fanout.runs.compensate import start_automatically
 from fanout.selection import Selection
 from fanout.storage import chains, layout, reductions, roots, selections, views
 from fanout.storage.chains import Link
@@ -40,7 +40,7 @@ from fanout.storage.publishing import finalize, publish
 from fanout.storage.reading import committed
 from fanout.storage.records import RunRecord
 from fanout.storage.stores import Store, open_store
-from fanout.workbench import Workbench
+from fanout.workers.workbench import Workbench
 
 
 class ParentActivities:

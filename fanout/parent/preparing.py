@@ -17,7 +17,7 @@ from fanout.readers.registry import from_source
 from fanout.storage.layout import staged_path
 from fanout.storage.roots import to_url
 from fanout.storage.stores import open_store
-from fanout.workbench import Workbench
+from fanout.workers.workbench import Workbench
 
 
 class PrepareActivity:

@@ -11,7 +11,7 @@ from typing import Protocol
 from fanout.errors import NoWorker, RunNotFound
 from fanout.failurekinds import FailureKinds
 from fanout.models import FailureKind, Progress, RunEvent, RunResult, Totals
-from fanout.runinfo import RunInfo
+from fanout.runs.info import RunInfo
 from fanout.storage import past, reading
 from fanout.storage.markers import load_run
 from fanout.storage.past import PastPartition

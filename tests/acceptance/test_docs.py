@@ -45,7 +45,7 @@ from fanout.patterns.limits import (
 )
 from fanout.processors import processor_of
 from fanout.readers import registry
-from fanout.worker import run_worker
+from fanout.workers.worker import run_worker
 from tests.conftest import TestServer
 
 HERE = Path(__file__).parents[2]

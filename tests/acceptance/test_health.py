@@ -16,8 +16,8 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 import fanout
-from fanout import health
 from fanout.ports import free_port
+from fanout.workers import health
 from tests.acceptance.conftest import Project, wait_for
 from tests.conftest import TestServer
 from tests.waiting import eventually

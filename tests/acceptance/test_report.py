@@ -106,7 +106,7 @@ def test_a_run_is_one_page_while_it_goes_on_and_when_it_has_ended(reported: Proj
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     code = (
         "import sys, asyncio; sys.modules['matplotlib'] = None\n"
-        "from fanout.runreport import report\n"
+        "from fanout.runs.report import report\n"
         "try: asyncio.run(report(None))\n"
         "except Exception as error: print(type(error).__name__, error)"
     )

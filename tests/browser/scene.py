@@ -15,7 +15,7 @@ from temporalio.client import Client
 
 import fanout
 from fanout.devserver import start_dev_server
-from fanout.worker import run_worker
+from fanout.workers.worker import run_worker
 from tests.waiting import eventually
 
 QUEUE = "images"

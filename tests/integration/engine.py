@@ -22,7 +22,7 @@ import fanout
 from fanout.models import RunResult
 from fanout.processors import as_processor
 from fanout.storage.roots import to_path
-from fanout.worker import run_worker
+from fanout.workers.worker import run_worker
 from tests.conftest import TestServer
 
 Plugin = fanout.Plugin

@@ -33,7 +33,7 @@ from fanout.storage.records import RunRecord
 from fanout.storage.roots import Roots
 from fanout.storage.stores import Store, open_store
 from fanout.wire import batch_activity
-from fanout.workbench import Workbench
+from fanout.workers.workbench import Workbench
 from tests.integration.engine import Engine
 from tests.unit.storage.faulty import FaultyStore
 from tests.waiting import eventually

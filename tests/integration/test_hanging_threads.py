@@ -10,7 +10,7 @@ import pytest
 import fanout
 from fanout.errors import WorkerExhausted
 from fanout.models import Status
-from fanout.worker import run_worker
+from fanout.workers.worker import run_worker
 from tests.integration.engine import Engine
 
 

@@ -18,7 +18,7 @@ from temporalio.worker import Worker
 
 import fanout
 from fanout.models import Status
-from fanout.worker import run_worker
+from fanout.workers.worker import run_worker
 from tests.integration import processors_in_processes as in_processes
 from tests.integration.engine import Engine
 from tests.integration.values import Image, Point

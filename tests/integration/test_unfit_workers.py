@@ -17,8 +17,8 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 import fanout
+from fanout.runs.trouble import find_trouble
 from fanout.storage import markers
-from fanout.trouble import find_trouble
 from tests.integration.engine import Engine, done, published
 from tests.waiting import eventually
 

@@ -21,7 +21,7 @@ from temporalio.worker import Worker
 
 import fanout
 from fanout.devserver import start_dev_server
-from fanout.worker import run_worker
+from fanout.workers.worker import run_worker
 from tests.integration.engine import Node, tree
 from tests.replay.above import Above
 from tests.waiting import eventually

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from fanout.errors import UsageError
-from fanout.health import Part, answer
 from fanout.ports import free_port
+from fanout.workers.health import Part, answer
 
 
 async def ask(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:

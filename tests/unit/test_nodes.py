@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from fanout.messages import NodeProgress
 from fanout.models import Progress, Status, Totals
-from fanout.nodes import Nodes, Tree
-from fanout.runinfo import RunInfo
-from fanout.runprogress import never_back, told
+from fanout.runs.info import RunInfo
+from fanout.runs.nodes import Nodes, Tree
+from fanout.runs.progress import never_back, told
 
 INFO = RunInfo("run", Status.RUNNING, "p", "q", datetime.now(UTC), None, "file:///out", "x", current="x")
 

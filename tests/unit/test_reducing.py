@@ -23,7 +23,7 @@ from fanout.errors import ReducerFailed
 from fanout.folding import Fold, Told
 from fanout.reducing import as_reduction, find
 from fanout.reduction import Reduction
-from fanout.threads import Threads
+from fanout.workers.threads import Threads
 from tests.unit.storage.outputs import record
 
 MIB = 1024 * 1024

@@ -126,6 +126,6 @@ def test_hostile_messages_take_time_in_proportion_to_their_length(piece: str) ->
 
 
 def _timed(message: str) -> float:
-    began = time.perf_counter()
+    began = time.thread_time()
     signature(message)
-    return time.perf_counter() - began
+    return time.thread_time() - began

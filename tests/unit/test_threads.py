@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fanout.threads import Threads
+from fanout.workers.threads import Threads
 from tests.waiting import eventually
 
 
@@ -84,7 +84,7 @@ def test_closed_threads_take_no_job(gates: Gates) -> None:
 def test_a_thread_that_hangs_does_not_keep_the_interpreter() -> None:
     code = """
 import threading
-from fanout.threads import Threads
+from fanout.workers.threads import Threads
 begun = threading.Event()
 def hang():
     begun.set()

@@ -9,7 +9,7 @@ import pytest
 
 PROGRAM = """
 import asyncio, re, sys, threading, time
-from fanout.watchdog import Watchdog
+from fanout.workers.watchdog import Watchdog
 
 def spin():
     while True:

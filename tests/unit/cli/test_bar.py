@@ -13,7 +13,7 @@ from fanout.models import Progress, RunResult, Status
 from fanout.observability import bar, drawing
 from fanout.observability.bar import show
 from fanout.observability.drawing import View, clock, draw, per_second, plain
-from fanout.runinfo import RunInfo
+from fanout.runs.info import RunInfo
 from tests.waiting import eventually
 
 RESULT = RunResult("urls", Status.SUCCEEDED, items=100, succeeded=100, failed=0, seconds=3.0)

@@ -15,7 +15,7 @@ import pytest
 from fanout.cli import pulses as module
 from fanout.cli.pulses import Pulses
 from fanout.cli.supervisor import Supervisor
-from fanout.health import Part, describe
+from fanout.workers.health import Part, describe
 from tests.waiting import eventually
 
 

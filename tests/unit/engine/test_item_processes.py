@@ -15,8 +15,8 @@ from temporalio.exceptions import ApplicationError
 
 import fanout
 from fanout.children.window import current_slot
-from fanout.item_processes import ItemProcesses
 from fanout.iteminfo import Info, current
+from fanout.workers.item_processes import ItemProcesses
 from tests.processes import is_alive
 from tests.waiting import eventually
 

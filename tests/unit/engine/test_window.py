@@ -21,7 +21,7 @@ from fanout.options import Options
 from fanout.readers.range import Numbered
 from fanout.storage import tiling
 from fanout.storage.rests import Items, ranges
-from fanout.threads import Threads
+from fanout.workers.threads import Threads
 from tests.waiting import eventually
 
 KINDS = ["async", "thread"]

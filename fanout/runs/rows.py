@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 from fanout.failurekinds import FailureKinds
 from fanout.models import Failure, FailureKind, ItemResult
-from fanout.runhandle import Handle
+from fanout.runs.handle import Handle
 from fanout.storage.reading import chunks, find_key, find_row
 from fanout.writers.jsonl import is_match
 

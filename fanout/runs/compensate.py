@@ -18,10 +18,10 @@ from fanout.errors import RunExists, RunNotFound, UsageError
 from fanout.inputs import CompensateInput
 from fanout.options import check, from_environment
 from fanout.processors import Processor, as_processor
-from fanout.rerun import ended, look_at_newest
-from fanout.runhandle import Handle
+from fanout.runs.handle import Handle
+from fanout.runs.rerun import ended, look_at_newest
+from fanout.runs.starting import begin, default_task_queue
 from fanout.selection import Selection
-from fanout.starting import begin, default_task_queue
 from fanout.storage import chains
 from fanout.storage.chains import Link
 from fanout.storage.compensated import find

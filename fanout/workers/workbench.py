@@ -16,7 +16,6 @@ from fanout.children.gate import Gate, Gates
 from fanout.children.searching import Searches
 from fanout.errors import WorkerExhausted
 from fanout.folding import Fold
-from fanout.item_processes import ItemProcesses
 from fanout.observability.logs import get_logger
 from fanout.observability.metrics import Metrics
 from fanout.options import Options
@@ -24,8 +23,9 @@ from fanout.processors import Processor
 from fanout.storage.files import Files
 from fanout.storage.records import RunRecord
 from fanout.storage.roots import Roots
-from fanout.threads import Threads
-from fanout.watchdog import Watchdog
+from fanout.workers.item_processes import ItemProcesses
+from fanout.workers.threads import Threads
+from fanout.workers.watchdog import Watchdog
 
 REDUCING = 8
 """Threads for reducers: of one process only one of them computes at a time, but some may hang."""

@@ -16,9 +16,9 @@ from fanout.failurekinds import parse_group
 from fanout.options import check
 from fanout.processors import Processor, as_processor
 from fanout.readers.selecting import Again, failed_items
-from fanout.runhandle import Handle
+from fanout.runs.handle import Handle
+from fanout.runs.starting import begin, default_task_queue
 from fanout.selection import Selection
-from fanout.starting import begin, default_task_queue
 from fanout.storage import chains
 from fanout.storage.chains import Link
 from fanout.storage.layout import RUN, staged_path

@@ -16,7 +16,7 @@ from fanout import wire
 from fanout.compensation import compensation_id
 from fanout.errors import RunNotFound, UsageError
 from fanout.plugin import store_of
-from fanout.runinfo import read_info, refused
+from fanout.runs.info import read_info, refused
 from fanout.storage import removal
 from fanout.storage.layout import check_run_id
 from fanout.storage.removal import Extent, Stored

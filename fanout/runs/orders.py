@@ -12,12 +12,12 @@ from temporalio.service import RPCError
 from fanout import messages, wire
 from fanout.children.item_workflows import terminate_all
 from fanout.errors import RunNotFound, UsageError
-from fanout.events import read_events
 from fanout.models import RunEvent
 from fanout.options import check
 from fanout.rates import NO_RATE
-from fanout.runhandle import Handle
-from fanout.runinfo import refused
+from fanout.runs.events import read_events
+from fanout.runs.handle import Handle
+from fanout.runs.info import refused
 
 WAIT = 10.0
 """Seconds that an order waits for the run to take it."""

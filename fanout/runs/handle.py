@@ -10,12 +10,12 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from fanout.errors import RunNotFound, UsageError
 from fanout.plugin import store_of
-from fanout.runinfo import RunInfo, count_pollers, read_info, refused, web_base
+from fanout.runs.info import RunInfo, count_pollers, read_info, refused, web_base
+from fanout.runs.trouble import find_trouble
 from fanout.storage.layout import RUN
 from fanout.storage.outputs import find_output
 from fanout.storage.roots import display
 from fanout.storage.stores import Store, open_store
-from fanout.trouble import find_trouble
 
 
 class Handle:

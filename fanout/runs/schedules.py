@@ -19,7 +19,7 @@ from fanout.readers import Items, Reader
 from fanout.readers.items import StagedItems
 from fanout.reducing import Reducer, as_reduction
 from fanout.reduction import Reduction
-from fanout.starting import default_task_queue
+from fanout.runs.starting import default_task_queue
 from fanout.stopping import StopWhen, check_condition
 from fanout.storage.layout import check_run_id, staged_path
 from fanout.storage.roots import to_url

@@ -19,8 +19,8 @@ from temporalio.exceptions import ApplicationError
 from fanout.children.address import Address
 from fanout.children.async_window import untimed
 from fanout.children.gate import Gate, NotBegun
-from fanout.item_process import Died, ItemProcess
 from fanout.processors import Processor
+from fanout.workers.item_process import Died, ItemProcess
 
 TRIES = 2
 """An item whose process dies runs once more: the system may have killed it for another's hunger for memory."""

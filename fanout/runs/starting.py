@@ -16,7 +16,7 @@ from fanout.envelope import memo_of
 from fanout.models import RunResult
 from fanout.observability import details
 from fanout.plugin import may_start_eagerly
-from fanout.runinfo import refused
+from fanout.runs.info import refused
 from fanout.storage.layout import staged_path
 from fanout.storage.stores import open_store
 

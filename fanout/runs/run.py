@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError
 
-from fanout.compensate import find_undone, start_compensation
 from fanout.compensation import compensation_id
 from fanout.envelope import result_of
 from fanout.errors import RunFailed
 from fanout.models import RunResult, Status
 from fanout.processors import Processor
-from fanout.rerun import select, start_rerun
-from fanout.runorders import Orders
-from fanout.runprogress import Looks
-from fanout.runrows import Rows
+from fanout.runs.compensate import find_undone, start_compensation
+from fanout.runs.orders import Orders
+from fanout.runs.progress import Looks
+from fanout.runs.rerun import select, start_rerun
+from fanout.runs.rows import Rows
 from fanout.storage.reading import load_manifest
 from fanout.storage.reductions import with_reduced
 from fanout.storage.stores import open_store
@@ -177,7 +177,7 @@ class Run(Looks, Rows, Orders):
             StoreError: It has no output yet.
             UsageError: What draws the figures is not installed, or the file cannot be written.
         """
-        from fanout.runreport import write_report
+        from fanout.runs.report import write_report
 
         return await write_report(self, Path(path))
 

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from fanout import recent
 from fanout.errors import NoWorker, StoreError
 from fanout.models import PartitionProgress, Progress, RunResult, Status
-from fanout.nodes import Nodes, Tree, asking
 from fanout.observability.drawing import per_second
-from fanout.runhandle import Handle
-from fanout.runinfo import Pollers, RunInfo, read_pollers
+from fanout.runs.handle import Handle
+from fanout.runs.info import Pollers, RunInfo, read_pollers
+from fanout.runs.nodes import Nodes, Tree, asking
 from fanout.storage.reading import ended_partitions, stored
 from fanout.storage.stores import open_store
 

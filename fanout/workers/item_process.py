@@ -14,8 +14,8 @@ from typing import Any
 from fanout.children.address import Address
 from fanout.children.async_window import untimed
 from fanout.counting import current as counting
-from fanout.item_server import READY, SIZE, serve
 from fanout.iteminfo import info
+from fanout.workers.item_server import READY, SIZE, serve
 
 START_WITHIN = 300.0
 """Seconds that a process has for its imports and the processor's lifespan."""
