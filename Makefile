@@ -36,7 +36,7 @@ coverage: $(STAMP) chromium ## See which lines the tests reach, without the faul
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest -m "not faults and not alone and not runbooks and not production" --numprocesses 2 --dist loadfile --cov --cov-report=term $(ARGS)
 
-runbooks: $(STAMP) ## Walk through docs/runbooks: its commands, against runs with those very faults
+runbooks: $(STAMP) chromium ## Walk through docs/runbooks: commands and Temporal Web, with runs of those very faults
 	$(BIN)/python -m pytest -m runbooks --numprocesses 2 $(ARGS)
 
 deploy: $(STAMP) $(DEPLOY_STAMP) ## Check what is in deploy/ with Helm, promtool, hadolint, Compose and a real worker

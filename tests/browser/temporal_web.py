@@ -28,15 +28,17 @@ class WorkflowPage:
 
     async def tab(self, name: str) -> None:
         """Open one of its tabs."""
-        await (
-            self.page.get_by_role("tab", name=name)
-            .or_(self.page.get_by_role("link", name=name))
-            .first.click()
-        )
+        await self.page.get_by_role("tab", name=name).click()
 
     async def see(self, text: str) -> None:
         """Wait until the page itself shows a text."""
         await self.page.get_by_text(text).first.wait_for()
+
+    async def text(self) -> str:
+        """Return all that the page shows now, with its markdown, on one line."""
+        shown = [await self.page.locator("body").inner_text()]
+        shown += [await _text(frame) for frame in self._rendered()]
+        return " ".join(" ".join(shown).split())
 
     async def read(self, *texts: str) -> str:
         """Wait until one piece of markdown shows all of the texts; return it whole."""
@@ -107,13 +109,21 @@ class TemporalWeb:
 
     async def workflow(self, workflow_id: str) -> WorkflowPage:
         """Open the page of a workflow."""
-        return await self.open(
-            f"{self.url}/namespaces/default/workflows/{quote(workflow_id, safe='')}", workflow_id
-        )
+        made = await self.visit(workflow_id)
+        await made.heading(workflow_id)
+        return made
+
+    async def visit(self, workflow_id: str) -> WorkflowPage:
+        """Open the address of a workflow, whether it is there or not."""
+        return await self._go(f"{self.url}/namespaces/default/workflows/{quote(workflow_id, safe='')}")
 
     async def open(self, url: str, workflow_id: str) -> WorkflowPage:
         """Open an address that is to lead to a workflow's page."""
+        made = await self._go(url)
+        await made.heading(workflow_id)
+        return made
+
+    async def _go(self, url: str) -> WorkflowPage:
         made = WorkflowPage(await self.browser.new_page())
         await made.page.goto(url)
-        await made.heading(workflow_id)
         return made

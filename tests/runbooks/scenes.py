@@ -19,11 +19,12 @@ RUNNING = ("--max-concurrency", "4", "--batch-size", "20")
 
 
 def goes_on(stage: Stage) -> None:
-    """A run is in the middle."""
+    """A run is in the middle, and far from its end."""
     stage.service.seconds = 0.2
     stage.worker()
     stage.start(*RUNNING)
     wait_for(lambda: stage.done() > 0, stage.status)
+    stage.service.seconds = 2
 
 
 def ended(stage: Stage) -> None:
@@ -76,10 +77,13 @@ def one_kills(stage: Stage) -> None:
 
 
 def two_workers(stage: Stage) -> None:
+    """The first has all that is in flight, and the second nothing yet."""
     stage.service.seconds = 0.2
     stage.worker()
     stage.start("--heartbeat-timeout", "3", *RUNNING)
     wait_for(lambda: stage.done() > 0, stage.status)
+    stage.service.seconds = 5
+    stage.worker()
 
 
 def a_worker_is_killed(stage: Stage) -> None:
@@ -112,6 +116,7 @@ def no_room(stage: Stage) -> None:
     stage.project.environment["FANOUT_STORE"] = str(disk)
     goes_on(stage)
     fill(disk / "somebody's.log")
+    stage.service.seconds = 0
     wait_for(lambda: "space" in str(stage.status()["trouble"]), stage.status)
 
 
@@ -127,7 +132,6 @@ def fill(path: Path) -> None:
 
 def there_is_room(stage: Stage) -> None:
     (stage.project.folder / "disk" / "somebody's.log").unlink()
-    stage.service.seconds = 0
 
 
 def large_items(stage: Stage) -> None:
@@ -154,7 +158,9 @@ def own_server(stage: Stage) -> None:
 
 
 def start_server(stage: Stage) -> None:
-    server = stage.project.spawn("dev", "--port", str(stage.port), "--ui-port", str(free_port("127.0.0.1")))
+    ui_port = free_port("127.0.0.1")
+    stage.project.environment["FANOUT_WEB_URL"] = f"http://127.0.0.1:{ui_port}"
+    server = stage.project.spawn("dev", "--port", str(stage.port), "--ui-port", str(ui_port))
     stage.server = server
     wait_for(lambda: "Temporal" in stage.project.log(server), lambda: stage.project.log(server))
     wait_for(lambda: stage.project.fanout("list").returncode == 0)
@@ -165,6 +171,11 @@ def server_is_killed(stage: Stage) -> None:
     for pid in (*children(stage.server), stage.server.pid):
         os.kill(pid, signal.SIGKILL)
     stage.server.wait()
+
+
+def server_comes_back(stage: Stage) -> None:
+    stage.service.seconds = 0
+    start_server(stage)
 
 
 def server_is_lost(stage: Stage) -> None:
@@ -249,11 +260,12 @@ HAPPENS: dict[str, Scene] = {
     "another comes": another_comes,
     "it ends": ended,
     "it is mended": mended,
+    "it runs": goes_on,
     "new workers come": a_worker_comes,
     "old workers leave": old_workers_leave,
     "rolled back": rolled_back,
     "the database is lost": server_is_lost,
-    "the server comes back": start_server,
+    "the server comes back": server_comes_back,
     "the server is killed": server_is_killed,
     "the service is back": service_is_back,
     "there is room": there_is_room,

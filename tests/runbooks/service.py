@@ -27,8 +27,7 @@ class Service:
         self._lock = threading.Lock()
         self._recent: list[float] = []
         handler = type("Handler", (_Handler,), {"service": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -52,6 +51,12 @@ class Service:
                 return 429
             self._recent.append(now)
         return 200
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+    """Connections that wait to be accepted. With the usual five a busy machine loses some, and their items time out."""
 
 
 class _Handler(BaseHTTPRequestHandler):

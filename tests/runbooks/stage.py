@@ -21,7 +21,8 @@ from tests.runbooks.service import Service
 FOLDER = Path(__file__).parents[2] / "docs" / "runbooks"
 
 _MARK = re.compile(
-    r"^<!-- (?P<what>test|scene): (?P<name>[^\n]+?) -->\n(?:```(?P<kind>\w+)\n(?P<body>.*?)^```$)?",
+    r"^<!-- (?P<what>test|scene|web): (?P<name>[^\n]+?) -->\n"
+    r"(?:```\w+\n(?P<block>.*?)^```$|(?P<paragraph>([^<\n][^\n]*\n)+))?",
     re.MULTILINE | re.DOTALL,
 )
 _EXIT = re.compile(r".*, exit (\d+)")
@@ -33,13 +34,14 @@ class Mark:
     """A place of a page at which the test does something.
 
     Attributes:
-        scene: Whether something happens (`name` says what), instead of a block being run or compared.
+        what: `test` for a block that is run or compared, `scene` where something happens (`name` says what), `web`
+            for a paragraph about the run's page in Temporal Web (`name` says which tab).
         name: What stands after the colon.
-        body: The block.
-        line: At which the block begins.
+        body: The block or the paragraph.
+        line: At which it begins.
     """
 
-    scene: bool
+    what: str
     name: str
     body: str
     line: int
@@ -50,7 +52,12 @@ def marks(page: Path) -> Iterator[Mark]:
     text = page.read_text()
     for found in _MARK.finditer(text):
         line = text.count("\n", 0, found.start()) + 2
-        yield Mark(found["what"] == "scene", found["name"], found["body"] or "", line)
+        yield Mark(found["what"], found["name"], found["block"] or found["paragraph"] or "", line)
+
+
+def pattern(words: str) -> re.Pattern[str]:
+    """Return what finds words of a page; `…` stands for anything."""
+    return re.compile(".*".join(re.escape(part) for part in words.split("…")))
 
 
 @dataclass
@@ -90,6 +97,11 @@ class Stage:
         rows = [[n, "broken:" if n in broken else f"{self.service.url}/{n}.png"] for n in range(count)]
         with (self.project.folder / "urls.csv").open("w", newline="") as file:
             csv.writer(file).writerows([["id", "url"], *rows])
+
+    @property
+    def web_url(self) -> str:
+        """Where Temporal Web of its server is."""
+        return self.project.environment["FANOUT_WEB_URL"]
 
     def worker(self, *words: str) -> subprocess.Popen[str]:
         """Start a worker, and return when it polls."""
@@ -149,8 +161,7 @@ class Stage:
         """Check that each line of a block was printed, in this order; `…` stands for anything."""
         rest = [" ".join(line.split()) for line in self.shown.splitlines()]
         for line in filter(None, (" ".join(line.split()) for line in body.splitlines())):
-            pattern = re.compile(".*".join(re.escape(part) for part in line.split("…")))
-            place = next((n for n, said in enumerate(rest) if pattern.fullmatch(said)), None)
+            place = next((n for n, said in enumerate(rest) if pattern(line).fullmatch(said)), None)
             assert place is not None, f"{where}: {line!r} was not printed:\n{self.shown}"
             rest = rest[place + 1 :]
 

@@ -1,4 +1,4 @@
-"""The runbooks are walked through: each page's commands, against a run that has that very fault."""
+"""The runbooks are walked through, with runs that have those very faults: commands, and words about Temporal Web."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tests.conftest import TestServer
 from tests.runbooks.scenes import BEGINS, HAPPENS, own_server
 from tests.runbooks.service import Service
 from tests.runbooks.stage import FOLDER, Stage, marks
+from tests.runbooks.web import Browser, browser
 
 PAGES = sorted(page for page in FOLDER.glob("*.md") if page.name != "index.md")
 PARTS = ("Symptom", "Confirm", "Why", "Remedy", "Knobs", "Prevention")
@@ -24,6 +25,12 @@ def service() -> Iterator[Service]:
     made = Service()
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with browser() as made:
+        yield made
 
 
 @pytest.fixture
@@ -50,11 +57,13 @@ def stage(
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("stage", PAGES, indirect=True, ids=lambda page: str(page.stem))
-def test_the_commands_of_a_page_do_what_it_says(stage: Stage, request: pytest.FixtureRequest) -> None:
+def test_a_page_holds_what_it_says(stage: Stage, chromium: Browser, request: pytest.FixtureRequest) -> None:
     page: Path = request.node.callspec.params["stage"]
     for mark in marks(page):
-        if mark.scene:
+        if mark.what == "scene":
             HAPPENS[mark.name](stage)
+        elif mark.what == "web":
+            chromium.look(stage.web_url, stage.run_id, mark, f"{page.name}:{mark.line}")
         else:
             stage.run(mark, page)
 
@@ -70,4 +79,4 @@ def test_a_page_has_all_that_an_operator_looks_for(page: Path) -> None:
 
 def test_each_page_has_a_scene_and_each_scene_a_page() -> None:
     assert {page.stem for page in PAGES} == set(BEGINS)
-    assert {mark.name for page in PAGES for mark in marks(page) if mark.scene} == set(HAPPENS)
+    assert {mark.name for page in PAGES for mark in marks(page) if mark.what == "scene"} == set(HAPPENS)
