@@ -34,9 +34,10 @@ def ended(stage: Stage) -> None:
 
 
 def slow(stage: Stage) -> None:
-    stage.service.seconds = 0.2
+    stage.service.seconds = 1
     stage.worker()
     stage.start("--max-concurrency", "2")
+    wait_for(lambda: stage.done() > 0, stage.status)
 
 
 def without_workers(stage: Stage) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from playwright.async_api import BrowserContext
 
 from tests.browser.chromium import PATIENCE, browsing
-from tests.browser.temporal_web import TemporalWeb
+from tests.browser.temporal_web import TemporalWeb, WorkflowPage
 from tests.runbooks.stage import Mark, pattern
 from tests.waiting import eventually
 
@@ -53,20 +53,25 @@ class Browser:
             if mark.name != "urls":
                 await page.heading(run_id)
                 await page.tab(mark.name)
-            missing, text = [], ""
-
-            async def shown() -> bool:
-                nonlocal missing, text
-                text = await page.text()
-                missing = [words for words in quoted(mark.body) if not pattern(words).search(text)]
-                return not missing
-
-            try:
-                await eventually(shown, within=PATIENCE)
-            except AssertionError:
-                raise AssertionError(f"{where}: Temporal Web does not show {missing}, but: {text}") from None
+            await _see(page, quoted(mark.body), where)
         finally:
             await page.page.close()
+
+
+async def _see(page: WorkflowPage, words: list[str], where: str) -> None:
+    """Wait until a page shows all of the words at once."""
+    missing, text = words, ""
+
+    async def shown() -> bool:
+        nonlocal missing, text
+        text = await page.text()
+        missing = [word for word in words if not pattern(word).search(text)]
+        return not missing
+
+    try:
+        await eventually(shown, within=PATIENCE)
+    except AssertionError:
+        raise AssertionError(f"{where}: Temporal Web does not show {missing}, but: {text}") from None
 
 
 @contextmanager
