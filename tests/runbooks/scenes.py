@@ -44,6 +44,14 @@ def without_workers(stage: Stage) -> None:
     stage.start()
 
 
+def too_few_slots(stage: Stage) -> None:
+    stage.service.seconds = 1
+    stage.worker("--max-batches", "2")
+    stage.start("--max-concurrency", "40", "--batch-size", "20")
+    wait_for(lambda: stage.done() > 0, stage.status)
+    stage.service.seconds = 5
+
+
 def a_worker_comes(stage: Stage) -> None:
     stage.worker()
 
@@ -241,7 +249,7 @@ BEGINS: dict[str, Scene] = {
     "many-failures": ten_fail,
     "nondeterminism": goes_on,
     "poison-items": one_kills,
-    "queue-backlog": without_workers,
+    "queue-backlog": too_few_slots,
     "rotating-credentials": goes_on,
     "run-again": ten_fail,
     "run-is-slow": slow,
