@@ -79,10 +79,15 @@ class Door(grpc.GenericRpcHandler):
         if self.keys and shown not in self.keys:
             context.abort(grpc.StatusCode.PERMISSION_DENIED, "Request unauthorized.")
         kept = tuple(pair for pair in metadata if pair[0] not in _NOT_TO_PASS_ON)
+        call = self._channel.unary_unary(method, bytes, bytes).future(
+            request, timeout=context.time_remaining(), metadata=kept
+        )
+        # Else the poll of a worker that has gone would still be given something to do.
+        context.add_callback(call.cancel)
         try:
-            return self._channel.unary_unary(method, bytes, bytes)(
-                request, timeout=context.time_remaining(), metadata=kept
-            )
+            return call.result()
+        except grpc.FutureCancelledError:
+            context.abort(grpc.StatusCode.CANCELLED, "the caller has gone")
         except grpc.RpcError as error:
             context.set_trailing_metadata(error.trailing_metadata() or ())
             context.abort(error.code(), error.details())

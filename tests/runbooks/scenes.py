@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from fanout.ports import free_port
 from tests.acceptance.conftest import wait_for
+from tests.frontdoor import Authority, Door, front_door
 from tests.runbooks.stage import Stage
 
 Scene = Callable[[Stage], None]
@@ -235,8 +237,41 @@ def rolled_back(stage: Stage) -> None:
     stage.worker()
 
 
+# ---- scenes of credentials
+
+
+OLD_KEY, NEW_KEY = "key-of-last-year", "key-of-this-year"
+
+
+def old_key(stage: Stage) -> None:
+    """A run is in the middle, on a server that asks for an API key."""
+    environment = stage.project.environment
+    authority = Authority(stage.project.folder, "ours")
+    door = stage.door = Door(environment["TEMPORAL_ADDRESS"], {OLD_KEY})
+    opened = ExitStack()
+    address = opened.enter_context(front_door(door, authority))
+    stage.at_end.append(opened.close)
+    environment |= {
+        "TEMPORAL_ADDRESS": address,
+        "TEMPORAL_TLS_SERVER_CA_CERT_PATH": str(authority.path),
+        "TEMPORAL_API_KEY": OLD_KEY,
+    }
+    goes_on(stage)
+
+
+def new_key_is_valid_too(stage: Stage) -> None:
+    assert stage.door is not None
+    stage.door.keys = {OLD_KEY, NEW_KEY}
+    stage.project.environment |= {"TEMPORAL_API_KEY": NEW_KEY, "OLD_KEY": OLD_KEY}
+
+
 def old_workers_leave(stage: Stage) -> None:
     stage.stop(stage.workers.pop(0))
+
+
+def old_key_is_withdrawn(stage: Stage) -> None:
+    assert stage.door is not None
+    stage.door.keys = {NEW_KEY}
     stage.service.seconds = 0
 
 
@@ -250,7 +285,7 @@ BEGINS: dict[str, Scene] = {
     "nondeterminism": goes_on,
     "poison-items": one_kills,
     "queue-backlog": too_few_slots,
-    "rotating-credentials": goes_on,
+    "rotating-credentials": old_key,
     "run-again": ten_fail,
     "run-is-slow": slow,
     "run-is-stuck": without_workers,
@@ -264,6 +299,7 @@ BEGINS: dict[str, Scene] = {
 
 HAPPENS: dict[str, Scene] = {
     "a bad deploy": bad_deploy,
+    "a new key is valid too": new_key_is_valid_too,
     "a worker comes": a_worker_comes,
     "a worker is killed": a_worker_is_killed,
     "another comes": another_comes,
@@ -274,6 +310,7 @@ HAPPENS: dict[str, Scene] = {
     "old workers leave": old_workers_leave,
     "rolled back": rolled_back,
     "the database is lost": server_is_lost,
+    "the old key is withdrawn": old_key_is_withdrawn,
     "the server comes back": server_comes_back,
     "the server is killed": server_is_killed,
     "the service is back": service_is_back,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.acceptance.conftest import Project, wait_for
+from tests.frontdoor import Door
 from tests.runbooks.service import Service
 
 FOLDER = Path(__file__).parents[2] / "docs" / "runbooks"
@@ -71,6 +72,7 @@ class Stage:
         port: For a server of its own.
         shown: What the last block has printed.
         server: The server of its own, where it has one.
+        door: What stands before the server, where it asks for a key.
         at_end: What is to be done when the page has ended.
         workers: Those that were started, the oldest first.
     """
@@ -81,6 +83,7 @@ class Stage:
     port: int
     shown: str = ""
     server: subprocess.Popen[str] | None = None
+    door: Door | None = None
     at_end: list[Callable[[], object]] = field(default_factory=list)
     workers: list[subprocess.Popen[str]] = field(default_factory=list)
 
