@@ -47,6 +47,7 @@ def without_workers(stage: Stage) -> None:
 
 
 def too_few_slots(stage: Stage) -> None:
+    stage.write_urls(600)
     stage.service.seconds = 1
     stage.worker("--max-batches", "2")
     stage.start("--max-concurrency", "40", "--batch-size", "20")
@@ -110,12 +111,15 @@ def another_comes(stage: Stage) -> None:
 
 
 def too_much_at_once(stage: Stage) -> None:
-    stage.write_urls(900)
+    """More has failed than batches in flight hold, so that some is committed; the rest takes its time."""
+    stage.write_urls(500)
     stage.service.seconds = 0.3
-    stage.service.most = 30
+    stage.service.most = 10
     stage.worker()
-    stage.start("--retries", "0", "--max-concurrency", "20", "--batch-size", "100")
-    wait_for(lambda: stage.failed() > 0, stage.status)
+    stage.start("--retries", "0", "--max-concurrency", "20", "--batch-size", "20")
+    wait_for(lambda: stage.failed() > 100, stage.status)
+    stage.service.seconds = 3
+    stage.service.most = 30
 
 
 def no_room(stage: Stage) -> None:
