@@ -36,10 +36,11 @@ def ended(stage: Stage) -> None:
 
 
 def slow(stage: Stage) -> None:
-    stage.service.seconds = 1
+    stage.service.seconds = 0.2
     stage.worker()
-    stage.start("--max-concurrency", "2")
+    stage.start("--max-concurrency", "2", "--batch-size", "10")
     wait_for(lambda: stage.done() > 0, stage.status)
+    stage.service.seconds = 2
 
 
 def without_workers(stage: Stage) -> None:
