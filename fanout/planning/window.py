@@ -142,16 +142,16 @@ def _run(
             count = topology.next_batch(size, pace, left, width, live, options, rate=rate)
             left -= count
             at_once.append((count, min(width, count)))
-        handed_back, in_flight = 0, sum(width for _, width in at_once)
-        for count, width in at_once:
-            ended = min(count, _begun(width, topology.OVERTIME * options.batch_seconds, item_seconds))
-            handed_back += count - ended
-            done.add(ended, lasts(ended, width), width / in_flight)
-        left += handed_back
+        limit = topology.OVERTIME * options.batch_seconds
+        ended = [(min(count, _begun(width, limit, item_seconds)), width) for count, width in at_once]
+        _add(done, ended, lasts)
+        left += _items(at_once) - _items(ended)
         pace = at_once[0][1] / item_seconds if item_seconds else inf
         size = topology.grown_size(size, pace, options, bytes_per_item)
-        if (size, pace) == before and not handed_back and len(at_once) == live:
-            left -= _repeat(done, at_once, left, size, lasts)
+        if (size, pace) == before and len(at_once) == live:
+            rounds = _repeated(at_once, ended, left, size)
+            _add(done, ended, lasts, rounds)
+            left -= rounds * _items(ended)
     return done
 
 
@@ -160,21 +160,26 @@ def _begun(width: int, seconds: float, item_seconds: float) -> int:
     return width * (int(seconds / item_seconds) + 1) if item_seconds else sys.maxsize
 
 
-def _repeat(
-    done: _Done,
-    at_once: Sequence[tuple[int, int]],
-    left: int,
-    size: int,
-    lasts: Callable[[int, int], float],
-) -> int:
-    """Count many equal rounds of batches in one step; returns their items.
+def _items(batches: Sequence[tuple[int, int]]) -> int:
+    return sum(count for count, _ in batches)
 
-    Rounds are equal as long as what is left is more than a fair share for each batch.
+
+def _add(
+    done: _Done, batches: Sequence[tuple[int, int]], lasts: Callable[[int, int], float], times: int = 1
+) -> None:
+    """Count batches that run beside each other, as often as they do."""
+    in_flight = sum(width for _, width in batches)
+    for count, width in batches:
+        done.add(count, lasts(count, width), width / in_flight, times)
+
+
+def _repeated(
+    taken: Sequence[tuple[int, int]], ended: Sequence[tuple[int, int]], left: int, size: int
+) -> int:
+    """Return how many more rounds are like this one, of which batches have handed back what they did not begin.
+
+    That are those for which what is left is more than a fair share for each batch.
     """
-    together = sum(count for count, _ in at_once)
-    widest = max(width for _, width in at_once)
-    in_flight = sum(width for _, width in at_once)
-    rounds = max(0, (left - len(at_once) * (size + widest)) // together)
-    for count, width in at_once:
-        done.add(count, lasts(count, width), width / in_flight, rounds)
-    return rounds * together
+    widest = max(width for _, width in taken)
+    handed_back = _items(taken) - _items(ended)
+    return max(0, (left - handed_back - len(taken) * (size + widest)) // _items(ended))

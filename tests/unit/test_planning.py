@@ -72,21 +72,30 @@ def test_batches_take_all_items_of_a_partition(
         assert window.batches == ceil(items / batch_size)
 
 
-@given(st.integers(1, 100_000), st.integers(1, 50), st.integers(1, 20), st.sampled_from([0.0, 0.01, 0.2]))
+@given(
+    st.integers(1, 100_000),
+    st.integers(1, 50),
+    st.integers(1, 20),
+    st.none() | st.integers(1, 500),
+    st.sampled_from([0.0, 0.01, 0.2, 3.0]),
+)
 def test_rounds_that_are_counted_in_one_step_are_those_that_run_one_by_one(
-    items: int, concurrency: int, width: int, item_seconds: float
+    items: int, concurrency: int, width: int, batch_size: int | None, item_seconds: float
 ) -> None:
-    options = Options(max_concurrency=concurrency, batch_seconds=5.0)
+    options = Options(max_concurrency=concurrency, batch_seconds=5.0, batch_size=batch_size)
     quick = plan_window(items, concurrency, width, options, item_seconds=item_seconds)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fanout.planning.window._repeat", lambda *_: 0)
+        patch.setattr("fanout.planning.window._repeated", lambda *_: 0)
         slow = plan_window(items, concurrency, width, options, item_seconds=item_seconds)
     assert (quick.batches, quick.largest) == (slow.batches, slow.largest)
     assert quick.seconds == pytest.approx(slow.seconds)
 
 
-def test_a_billion_slow_items_are_planned_in_a_moment() -> None:
-    tree = plan_tree(Size(10**9), Options(max_concurrency=10), item_seconds=60.0)
+@pytest.mark.parametrize("batch_size", [None, 1_000])
+@pytest.mark.timeout(10)
+def test_a_billion_slow_items_are_planned_in_a_moment(batch_size: int | None) -> None:
+    options = Options(max_concurrency=10, batch_size=batch_size, partition_size=10**8)
+    tree = plan_tree(Size(10**9), options, item_seconds=60.0)
     assert tree.seconds == pytest.approx(6 * 10**9, rel=0.05)
 
 
