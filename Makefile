@@ -12,6 +12,9 @@ DEPLOY_STAMP := $(DEPLOY)/.installed
 TOXIPROXY := $(BIN)/toxiproxy-server
 SEED   ?= 1
 
+# Where it is set, as in many images, each of the processes that tests start compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo test coverage runbooks deploy faults production temporal-server check lint types docs format bench bench-full peers screenshots chromium clean
