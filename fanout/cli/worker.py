@@ -108,12 +108,7 @@ async def worker(
     """
     import structlog
 
-    from fanout.cli import pulses, serving
-    from fanout.cli.targets import load_processors
-    from fanout.observability.core import set_up_core
     from fanout.observability.logs import configure_logging
-    from fanout.plugin import Plugin
-    from fanout.workers.worker import settle_memory, share_heap
 
     configure_logging(json=None if log_format is None else log_format == "json", level=log_level)
     log = structlog.get_logger("fanout.worker")
@@ -140,6 +135,13 @@ async def worker(
             )
             ports = partial(metrics_flags, metrics_port, metrics_ip)
             return await _supervise(line, processes, ports, found, shutdown_timeout, health, log)
+
+    # Not for the supervisor, whose processes would start the later.
+    from fanout.cli import pulses, serving
+    from fanout.cli.targets import load_processors
+    from fanout.observability.core import set_up_core
+    from fanout.plugin import Plugin
+    from fanout.workers.worker import settle_memory, share_heap
 
     share_heap()
     if metrics_port:
