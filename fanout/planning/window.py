@@ -149,7 +149,7 @@ def _run(
         pace = at_once[0][1] / item_seconds if item_seconds else inf
         size = topology.grown_size(size, pace, options, bytes_per_item)
         if (size, pace) == before and len(at_once) == live:
-            rounds = _repeated(at_once, ended, left, size)
+            rounds = _repeated(at_once, ended, left)
             _add(done, ended, lasts, rounds)
             left -= rounds * _items(ended)
     return done
@@ -173,13 +173,11 @@ def _add(
         done.add(count, lasts(count, width), width / in_flight, times)
 
 
-def _repeated(
-    taken: Sequence[tuple[int, int]], ended: Sequence[tuple[int, int]], left: int, size: int
-) -> int:
+def _repeated(taken: Sequence[tuple[int, int]], ended: Sequence[tuple[int, int]], left: int) -> int:
     """Return how many more rounds are like this one, of which batches have handed back what they did not begin.
 
     That are those for which what is left is more than a fair share for each batch.
     """
-    widest = max(width for _, width in taken)
+    largest, widest = max(count for count, _ in taken), max(width for _, width in taken)
     handed_back = _items(taken) - _items(ended)
-    return max(0, (left - handed_back - len(taken) * (size + widest)) // _items(ended))
+    return max(0, (left - handed_back - len(taken) * (largest + widest)) // _items(ended))

@@ -73,16 +73,24 @@ def test_batches_take_all_items_of_a_partition(
 
 
 @given(
-    st.integers(1, 100_000),
+    st.integers(1, 20_000),
     st.integers(1, 50),
     st.integers(1, 20),
     st.none() | st.integers(1, 500),
+    st.none() | st.sampled_from(["1/min", "10/s", "200/s"]),
     st.sampled_from([0.0, 0.01, 0.2, 3.0]),
 )
 def test_rounds_that_are_counted_in_one_step_are_those_that_run_one_by_one(
-    items: int, concurrency: int, width: int, batch_size: int | None, item_seconds: float
+    items: int,
+    concurrency: int,
+    width: int,
+    batch_size: int | None,
+    rate_limit: str | None,
+    item_seconds: float,
 ) -> None:
-    options = Options(max_concurrency=concurrency, batch_seconds=5.0, batch_size=batch_size)
+    options = Options(
+        max_concurrency=concurrency, batch_seconds=5.0, batch_size=batch_size, rate_limit=rate_limit
+    )
     quick = plan_window(items, concurrency, width, options, item_seconds=item_seconds)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fanout.planning.window._repeated", lambda *_: 0)
@@ -94,9 +102,18 @@ def test_rounds_that_are_counted_in_one_step_are_those_that_run_one_by_one(
 @pytest.mark.parametrize("batch_size", [None, 1_000])
 @pytest.mark.timeout(10)
 def test_a_billion_slow_items_are_planned_in_a_moment(batch_size: int | None) -> None:
-    options = Options(max_concurrency=10, batch_size=batch_size, partition_size=10**8)
+    options = Options(max_concurrency=10, partition_size=10**8, batch_size=batch_size)
     tree = plan_tree(Size(10**9), options, item_seconds=60.0)
     assert tree.seconds == pytest.approx(6 * 10**9, rel=0.05)
+
+
+@pytest.mark.timeout(10)
+def test_many_items_of_which_few_may_begin_are_planned_in_a_moment() -> None:
+    options = Options(
+        max_concurrency=10**7, batch_concurrency=10_000, rate_limit="10/s", partition_size=10**8
+    )
+    tree = plan_tree(Size(10**8), options, item_seconds=0.001)
+    assert (tree.window.batches, tree.window.largest) == (10**8, 1)
 
 
 @pytest.mark.parametrize(
