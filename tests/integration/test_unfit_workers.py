@@ -23,7 +23,8 @@ from tests.integration.engine import Engine, done, published
 from tests.waiting import eventually
 
 ITEMS = 300
-SHAPE = {"batch_size": 30, "max_concurrency": 15, "batch_concurrency": 5}
+SHAPE = {"batch_size": 30, "max_concurrency": 15, "batch_concurrency": 5, "heartbeat_timeout": 5}
+"""A worker that is being stopped may still be given a batch, which comes back with this timeout only."""
 
 started: set[int] = set()
 
