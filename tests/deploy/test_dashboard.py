@@ -83,12 +83,13 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
     try:
         worker = project.worker("--metrics-port", str(port))
         made = Scraped(f"127.0.0.1:{own}")
-        for run in ("first", "second"):  # so that all has been seen to grow
+        for run, failed in (("first", 100), ("second", 200)):
             done = project.fanout(
                 "run", "jobs:nap", "2000", "--id", run, "--max-concurrency", "50", "--retry-initial", "0.01"
             )
             assert done.returncode == 3, done.stderr
-        wait_for(lambda: made.series('fanout_items_total{outcome="failed"} == 200'))
+            # Before the next one begins, so that all is seen to grow.
+            wait_for(lambda: made.series(f'fanout_items_total{{outcome="failed"}} == {failed}'))  # noqa: B023
         server.kill()
         wait_for(
             lambda: made.series("rate(temporal_long_request_failure[30s] offset 2s) > 0"),
