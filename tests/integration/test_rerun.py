@@ -294,7 +294,7 @@ async def test_a_worker_that_is_killed_in_a_rerun_loses_no_item_and_none_has_two
         client,
         timed,
         fanout.Range(400),
-        params={"seconds": 0.1},
+        params={"seconds": 0.3},
         max_concurrency=100,
         timeout=0.02,
         retries=0,
