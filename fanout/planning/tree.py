@@ -182,7 +182,9 @@ def _summed_up(
     below_groups = (children - _children(shape, size.total, shape.levels)) * events.CHILD
     largest_group = max(
         (
-            events.of_group(min(shape.max_children, below.count)) + events.of_hand_ons(count)
+            events.of_group(min(shape.max_children, below.count))
+            + events.of_hand_ons(count)
+            + events.SIGNAL_RECEIVED
             for below, count in zip(nodes[2:], handed_on[1:], strict=False)
         ),
         default=0,
@@ -251,9 +253,10 @@ def _children(shape: Shape, total: int, level: int) -> int:
 
 def _handed_on(shape: Shape, node: Level, below: Level) -> int:
     """Return how many shares a node hands on: all that live below it but the last one leave theirs to another."""
-    # A share that a group is given goes on to one of its children.
-    passed_on = 1 if node.kind == "group" else 0
-    return max(0, min(shape.max_children, below.live // max(node.live, 1)) - 1) + passed_on
+    live = min(shape.max_children, below.live // max(node.live, 1))
+    # A share that a group is given is spread over all that live below it.
+    passed_on = live if node.kind == "group" else 0
+    return max(0, live - 1) + passed_on
 
 
 def _window(
