@@ -201,3 +201,9 @@ class CountInput:
 
     output: str
     nonce: str
+
+
+def make_ready() -> None:
+    """Make what reads the frequent ones, before the first batch: it takes 50 ms, and no sandbox is the place for it."""
+    for kind in (BatchInput, BatchOutput):
+        adapter_of(kind)

@@ -95,10 +95,12 @@ class Plugin(SimplePlugin):
         self.versioned |= deployment is not None and deployment.use_worker_versioning
         # Imported here: a client that only starts runs needs none of it.
         from fanout.children.batch import BatchActivity
+        from fanout.inputs import make_ready
         from fanout.parent.activities import ParentActivities
         from fanout.parent.preparing import PrepareActivity
         from fanout.workers.workbench import Workbench
 
+        make_ready()
         bench = Workbench(
             self.processors,
             Roots(self.allowed_roots),

@@ -141,8 +141,8 @@ class Batches:
 
     def _noted(self, key: str, said: dict[str, Any]) -> BatchOutput:
         """Count the key of a commit among those that the partition consists of."""
-        output = BatchOutput.of(said)
-        planner, number = planned(output.key or key)
+        output = BatchOutput.of({**said, "key": said.get("key") or key})
+        planner, number = planned(output.key)
         first, end = self.keys.setdefault(planner, [number, number])
         self.keys[planner] = [min(first, number), max(end, number + 1)]
         return output

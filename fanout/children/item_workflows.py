@@ -150,7 +150,7 @@ class ItemWorkflows:
         while not task.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([task])
-            if not task.done() and (self._is_closing() or self._context.run(activity.is_worker_shutdown)):
+            if not task.done() and self._context.run(activity.is_worker_shutdown):
                 task.cancel()
                 return
 

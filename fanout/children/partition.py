@@ -253,22 +253,22 @@ class Partition:
     async def _run_batch(self, key: str, portion: Portion, concurrency: int) -> None:
         last, rate = not self._work.count, self._standing.rate
         try:
-            output = await self._batches.run(key, portion, concurrency, last=last, rate=rate)
-            self._settle(output.key or key, output, concurrency)
+            self._settle(
+                await self._batches.run(key, portion, concurrency, last=last, rate=rate), concurrency
+            )
         finally:
             self._share.end(slot_of(key))
 
     async def _gather(self, key: str, portion: Portion) -> None:
-        output = await self._batches.seal(key, portion, "gather")
-        self._settle(output.key or key, output, 0)
+        self._settle(await self._batches.seal(key, portion, "gather"), 0)
 
-    def _settle(self, key: str, output: BatchOutput, concurrency: int) -> None:
+    def _settle(self, output: BatchOutput, concurrency: int) -> None:
         self._totals += output.totals
         self._recent = recent.add(self._recent, workflow.time(), output.totals.done)
         self._samples = (self._samples + output.samples)[:MAX_SAMPLES]
         self._work.put_back(output.more, output.rests)
         self._committed = workflow.now()
-        if slot_of(key) not in self._outdated:
+        if slot_of(output.key) not in self._outdated:
             limited = self._standing.rate > 0
             self._pacing.learn(output.totals.done, output.seconds, concurrency, limited=limited)
         self._pacing.grow(self._totals.result_bytes / max(self._totals.succeeded, 1))

@@ -73,7 +73,7 @@ def test_batches_take_all_items_of_a_partition(
 
 
 @given(
-    st.integers(1, 20_000),
+    st.integers(1, 100_000),
     st.integers(1, 50),
     st.integers(1, 20),
     st.none() | st.integers(1, 500),

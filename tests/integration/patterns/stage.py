@@ -18,6 +18,7 @@ from temporalio.worker import Replayer, Worker
 import fanout
 from tests.integration.engine import assert_never_stuck, tree
 from tests.integration.patterns import jobs
+from tests.integration.patterns.misuse import Misuse
 from tests.integration.patterns.workflows import WORKFLOWS
 
 PLUGIN = fanout.Plugin([])
@@ -30,7 +31,7 @@ async def worker(client: Client, queue: str) -> AsyncIterator[None]:
         async with Worker(
             client,
             task_queue=queue,
-            workflows=WORKFLOWS,
+            workflows=[*WORKFLOWS, Misuse],
             activities=jobs.ACTIVITIES,
             activity_executor=threads,
         ):
@@ -81,7 +82,7 @@ async def replay(histories: list[WorkflowHistory]) -> None:
         for history in histories:
             yield history
 
-    replayer = Replayer(workflows=WORKFLOWS, plugins=[PLUGIN])
+    replayer = Replayer(workflows=[*WORKFLOWS, Misuse], plugins=[PLUGIN])
     await replayer.replay_workflows(each(), raise_on_replay_failure=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.patterns.jobs import Job
+from tests.integration.patterns.misuse import Misuse
 from tests.integration.patterns.stage import Stage
 from tests.integration.patterns.workflows import (
     Chunked,
@@ -13,7 +14,6 @@ from tests.integration.patterns.workflows import (
     FirstSuccess,
     Gather,
     GatherChildren,
-    Misuse,
     Order,
     Sliding,
 )
