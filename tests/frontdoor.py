@@ -16,7 +16,8 @@ from typing import Any
 import grpc
 import trustme
 
-HOST = "localhost"
+HOST = "127.0.0.1"
+"""By number: of the two addresses that `localhost` stands for, another process may have the same port of one."""
 
 _MOST_CALLS = 200
 """Each poll of a worker holds a thread for up to a minute."""
@@ -37,9 +38,9 @@ class Authority:
         self.path = self._write("ca.pem", self._ca.cert_pem.bytes())
         self.pem = self._ca.cert_pem.bytes()
 
-    def issue(self, who: str) -> tuple[Path, Path]:
-        """Issue a certificate, and return the paths of it and its private key."""
-        made = self._ca.issue_cert(who)
+    def issue(self, who: str, *names: str) -> tuple[Path, Path]:
+        """Issue a certificate, also for other names, and return the paths of it and its private key."""
+        made = self._ca.issue_cert(who, *names)
         chain = b"".join(blob.bytes() for blob in made.cert_chain_pems)
         return self._write(f"{who}.pem", chain), self._write(f"{who}.key", made.private_key_pem.bytes())
 
@@ -105,13 +106,14 @@ def front_door(door: Door, authority: Authority, *, clients: Authority | None = 
     Yields:
         Its address.
     """
-    certificate, key = authority.issue(HOST)
+    certificate, key = authority.issue(HOST, "localhost")
     credentials = grpc.ssl_server_credentials(
         [(key.read_bytes(), certificate.read_bytes())],
         root_certificates=clients.pem if clients else None,
         require_client_auth=clients is not None,
     )
-    server = grpc.server(ThreadPoolExecutor(_MOST_CALLS), handlers=[door])
+    # A shared port would be one that another server of the tests has as well.
+    server = grpc.server(ThreadPoolExecutor(_MOST_CALLS), handlers=[door], options=[("grpc.so_reuseport", 0)])
     port = server.add_secure_port(f"{HOST}:0", credentials)
     server.start()
     try:
