@@ -26,8 +26,8 @@ from fanout.stickiness import QUESTION
 from fanout.wire import HASTE_QUERY, SPARE_SIGNAL, WAITING
 
 HEARTBEAT_SECONDS = 1.0
-FRESH = timedelta(seconds=1)
-"""An attempt that the server has given out no longer ago than this is no zombie's."""
+FRESH = 1 / 4
+"""Of the heartbeat timeout: an attempt that the server has given out no longer ago than this is no zombie's."""
 
 SUSPECT_AFTER = 2
 """Deaths without progress after which the rest of a batch is quarantined."""
@@ -127,7 +127,9 @@ class Life:
             if self.after_death:
                 begun = int(_fields(info.heartbeat_details).get(_BEGUN, 0))
                 self.repeated = max(0, begun - (settled - self._told.began_with))
-        elif datetime.now(UTC) - info.started_time < FRESH:
+        elif (
+            info.heartbeat_timeout and datetime.now(UTC) - info.started_time < FRESH * info.heartbeat_timeout
+        ):
             return
         await self.acknowledged()
 

@@ -152,7 +152,8 @@ async def _keeping(
     async def keep() -> None:
         while not ended.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await ended.wait()
                 return
             path = await execution.checkpoint(window.book, aside, window.guard())
             if path is not None:

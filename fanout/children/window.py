@@ -157,7 +157,8 @@ class SlotWindow(Window):
         self._start(self._source)
         while not self._finished():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._pause(deadline))
+                async with asyncio.timeout(self._pause(deadline)):
+                    await self._wake.wait()
             self._wake.clear()
             now = self._loop.time()
             if now >= deadline and not self._filling():

@@ -49,7 +49,10 @@ async def create(store: Store, commit: Commit) -> tuple[Commit, bool]:
     Raises:
         StoreError: The store refused every try, or another run's commit stands there, or one of other items.
     """
-    data = await once.settle(store, commit_path(commit.key), codec.encode(commit))
+    mine = codec.encode(commit)
+    data = await once.settle(store, commit_path(commit.key), mine)
+    if data == mine:
+        return commit, True
     standing = checked(store, data, commit.nonce, commit.key, items_of(commit))
     return standing, standing.token == commit.token
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
@@ -278,6 +279,19 @@ async def test_a_batch_that_the_server_has_given_away_runs_nothing(
         await bench.execute(task_token=token, attempt=attempt, started_time=LATE)
     assert not bench.calls
     assert not list((bench.folder / "_commits").rglob("*.json"))
+
+
+@pytest.mark.parametrize(("age", "asks"), [(5, False), (15, True)])
+async def test_only_a_batch_that_may_have_been_given_away_by_now_asks(
+    bench: Bench, polled: tuple[bytes, WorkflowHandle[Any, Any]], age: float, asks: bool
+) -> None:
+    """Workers that are busy begin late what they have polled, and are not to pay for each of their batches."""
+    token, handle = polled
+    await handle.terminate()
+    began, timeout = datetime.now(UTC) - timedelta(seconds=age), timedelta(seconds=40)
+    with pytest.raises(Superseded) if asks else contextlib.nullcontext():
+        await bench.execute(task_token=token, started_time=began, heartbeat_timeout=timeout)
+    assert bool(bench.calls) is not asks
 
 
 async def test_a_batch_that_the_server_still_waits_for_runs_although_it_begins_late(
