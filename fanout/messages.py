@@ -256,6 +256,7 @@ class NodeProgress:
         recent: How many items of `totals` were settled lately; see `fanout.recent`.
         ended: Partitions that have ended, those of `children` left out.
         partition: Its number, where the node takes care of one itself.
+        searching: Whether the run looks for matches (the root only).
     """
 
     total: int
@@ -268,3 +269,4 @@ class NodeProgress:
     recent: list[int] = field(default_factory=list)
     ended: int = 0
     partition: int | None = None
+    searching: bool = False

@@ -215,6 +215,8 @@ class Progress:
         note: Why they are stale, in words.
         as_of: When the last of what was counted was committed, where the numbers are stale, in seconds since the
             epoch; None where nothing is committed.
+        matched: Of a search (`stop_when=FirstSuccess()`), how many results have an output that is not None; None for
+            other runs.
     """
 
     status: Status
@@ -235,6 +237,7 @@ class Progress:
     stale: bool = False
     note: str = ""
     as_of: float | None = None
+    matched: int | None = None
 
     @property
     def done(self) -> int:

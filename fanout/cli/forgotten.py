@@ -19,7 +19,7 @@ async def describe_forgotten(run: str, output: str, *, as_json: bool) -> int:
     """Print what a run did, by its manifest; by its commits where it was ended without one."""
     from fanout.storage import compensated
     from fanout.storage.markers import load_run
-    from fanout.storage.reading import committed, load_manifest
+    from fanout.storage.reading import load_manifest, stored
     from fanout.storage.reductions import with_reduced
     from fanout.storage.stores import open_store
 
@@ -40,16 +40,18 @@ async def describe_forgotten(run: str, output: str, *, as_json: bool) -> int:
                 "not_run",
                 "seconds",
                 "counters",
+                "matched",
                 "reduced",
             )
         }
     else:
-        totals = await committed(store)
+        there = await stored(store)
         numbers = {
             "status": None,
-            "succeeded": totals.succeeded,
-            "failed": totals.failed,
-            "counters": totals.counters,
+            "succeeded": there.totals.succeeded,
+            "failed": there.totals.failed,
+            "counters": there.totals.counters,
+            "matched": there.matched,
         }
     if as_json:
         say.data(
@@ -103,6 +105,8 @@ def _print(
     ]
     if numbers.get("not_run"):
         rows.append(("not run", f"{numbers['not_run']:,}"))
+    if numbers["matched"] is not None:
+        rows.append(("matches", f"{numbers['matched']:,}"))
     rows += [(f"counted {name}", amount(value)) for name, value in sorted(numbers["counters"].items())]
     if numbers.get("reduced") is not None:
         rows.append(("reduced", words(numbers["reduced"])))

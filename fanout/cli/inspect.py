@@ -323,6 +323,8 @@ def _numbers(progress: Progress) -> list[tuple[str, object]]:
         rows.append(("rate", f"{per_second(progress.done / progress.seconds)} on average"))
     if progress.eta is not None:
         rows.append(("left", f"about {clock(progress.eta)}, {progress.basis}"))
+    if progress.matched is not None:
+        rows.append(("matches", f"{progress.matched:,}"))
     rows += [(f"counted {name}", amount(value)) for name, value in sorted(progress.counters.items())]
     return rows
 

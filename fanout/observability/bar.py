@@ -136,6 +136,7 @@ class _Watch:
             planned=True,
             succeeded=result.succeeded,
             failed=result.failed,
+            matched=result.matched,
             in_flight=0,
         )
         return View(self._run.id, end, seconds=result.seconds)

@@ -88,6 +88,8 @@ def plain(view: View) -> str:
         parts += [per_second(done.rate), f"{done.in_flight:,} in flight"]
         if done.waiting:
             parts.append(f"{done.waiting:,} waiting")
+    if done.matched is not None:
+        parts.append(_matches(done.matched))
     parts += [f"{done.failed:,} failed", clock(view.seconds)]
     if done.eta is not None and not view.ended:
         parts.append(f"about {clock(done.eta)} left")
@@ -129,6 +131,8 @@ def draw(view: View) -> RenderableType:
         second.append(f"{per_second(done.rate)}   {done.in_flight:,} in flight")
         if done.waiting:
             second.append(f"   {done.waiting:,} waiting")
+    if done.matched is not None:
+        second.append(f"   {_matches(done.matched)}")
     second.append(f"   {done.failed:,} failed", style="red" if done.failed else "")
     second.append(f"   {clock(view.seconds)} elapsed")
     if done.eta is not None and not view.ended:
@@ -137,6 +141,10 @@ def draw(view: View) -> RenderableType:
     if view.note:
         lines.append(Text(view.note, style="yellow"))
     return Group(*lines)
+
+
+def _matches(count: int) -> str:
+    return f"{count:,} {'match' if count == 1 else 'matches'}"
 
 
 def _words(status: Status) -> str:

@@ -105,6 +105,10 @@ class RunWorkflow:
     @workflow.query(name=wire.PROGRESS_QUERY)
     def progress(self) -> NodeProgress:
         """Return the settled numbers of the run, and the root's live children."""
+        searching = isinstance(self._order.stop_when, stopping.FirstSuccess)
+        return replace(self._settled(), searching=searching)
+
+    def _settled(self) -> NodeProgress:
         if self._below is None:
             return NodeProgress(total=self._planner.total, planned=False, totals=Totals())
         if isinstance(self._below, Partition):

@@ -129,6 +129,7 @@ class Looks(Handle):
             stale=True,
             note=reason,
             as_of=found.at,
+            matched=found.matched,
         )
 
     async def _final(self, info: RunInfo) -> Progress:
@@ -143,17 +144,25 @@ class Looks(Handle):
             seconds=((info.closed or info.started) - info.started).total_seconds(),
             counters={} if result is None else result.counters,
             ended=0 if result is None else result.partitions,
+            matched=None if result is None else result.matched,
         )
         if result is not None and result.status is not Status.FAILED:
             return found
         # Of a run that failed, the result does not count what its broken partitions have committed.
         try:
-            totals = (await stored(open_store(info.output))).totals
+            there = await stored(open_store(info.output))
         except StoreError:
             if result is None:
                 raise
             return found
-        return replace(found, succeeded=totals.succeeded, failed=totals.failed, counters=totals.counters)
+        totals = there.totals
+        return replace(
+            found,
+            succeeded=totals.succeeded,
+            failed=totals.failed,
+            counters=totals.counters,
+            matched=there.matched,
+        )
 
     def _never_back(self, info: RunInfo, found: Progress) -> Progress:
         # After a reset the run does some of its items again.
@@ -170,12 +179,14 @@ def never_back(last: Progress | None, found: Progress) -> Progress:
         found: What was found now.
     """
     if last is not None:
+        later = found if found.done >= last.done else last
         # Each is a count of commits, of which none is ever taken back: the higher one is the later one.
         found = replace(
             found,
             succeeded=max(found.succeeded, last.succeeded),
             failed=max(found.failed, last.failed),
-            counters=found.counters if found.done >= last.done else last.counters,
+            counters=later.counters,
+            matched=later.matched,
             total=found.total if found.planned or not last.planned else last.total,
             planned=found.planned or last.planned,
         )
@@ -209,6 +220,7 @@ def told(info: RunInfo, tree: Tree) -> Progress:
         rate=rate,
         seconds=_age(info),
         counters=totals.counters,
+        matched=totals.matched if tree.root.searching else None,
         waiting=sum(node.waiting for node in nodes),
         ended=sum(node.ended for node in nodes),
         silent=tree.silent,

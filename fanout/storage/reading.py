@@ -10,6 +10,7 @@ from typing import Any
 
 from fanout.errors import ObjectMissing
 from fanout.models import Totals
+from fanout.stopping import FirstSuccess
 from fanout.storage import chains, commits, markers, parts, roll_ups, tiling, views
 from fanout.storage.chains import Cursor, Link
 from fanout.storage.concurrency import ahead, each
@@ -152,11 +153,18 @@ class Stored:
         totals: Sums over roll-ups and commits.
         ended: Partitions that have ended.
         at: When the last of it was written, in seconds since the epoch; None where there is nothing.
+        searching: Whether the run looks for matches.
     """
 
     totals: Totals
     ended: int = 0
     at: float | None = None
+    searching: bool = False
+
+    @property
+    def matched(self) -> int | None:
+        """How many matches there are; None where the run looks for none."""
+        return self.totals.matched if self.searching else None
 
 
 async def stored(store: Store) -> Stored:
@@ -167,7 +175,8 @@ async def stored(store: Store) -> Stored:
     """
     if not await store.exists(RUN):
         return Stored(Totals())
-    nonce = (await markers.load_run(store, None)).nonce
+    record = await markers.load_run(store, None)
+    nonce = record.nonce
 
     async def count(view: View) -> Stored:
         if view.roll_up is not None:
@@ -181,6 +190,7 @@ async def stored(store: Store) -> Stored:
         totals=sum((one.totals for one in found), Totals()),
         ended=sum(one.ended for one in found),
         at=max((one.at for one in found if one.at is not None), default=None),
+        searching=isinstance(record.stop_when, FirstSuccess),
     )
 
 

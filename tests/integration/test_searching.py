@@ -10,8 +10,11 @@ import pytest
 import fanout
 from fanout.errors import RunFailed
 from fanout.models import Status
+from fanout.storage.reading import stored
+from fanout.storage.stores import open_store
 from tests.integration.engine import Engine, published
 from tests.integration.test_stopping import shapes
+from tests.waiting import eventually
 
 ITEMS = 1_200
 FIRST = ITEMS // 10
@@ -78,6 +81,26 @@ async def test_a_search_for_several_counts_them_over_all_partitions(engine: Engi
     assert result.matched is not None
     assert result.found
     assert 5 <= result.matched < ITEMS // 50
+
+
+async def test_matches_are_counted_while_a_search_goes_on(engine: Engine) -> None:
+    async with engine.worker(needle) as client:
+        run = await engine.start(
+            client, needle, fanout.Range(ITEMS), params={"every": 50}, max_concurrency=20, partition_size=250,
+            batch_size=20, stop_when=fanout.FirstSuccess(ITEMS),
+        )  # fmt: skip
+
+        async def some() -> bool:
+            return ((await run.progress()).matched or 0) > 0
+
+        await eventually(some)
+        seen = await run.progress()
+        assert not seen.stale
+        result = await run.result()
+    assert seen.matched is not None
+    assert 0 < seen.matched <= seen.succeeded
+    assert (await run.progress()).matched == result.matched == ITEMS // 50
+    assert (await stored(open_store(result.output))).matched == ITEMS // 50
 
 
 async def test_a_match_in_threads_ends_a_search(engine: Engine) -> None:

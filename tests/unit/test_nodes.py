@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from hypothesis import given
@@ -184,6 +184,17 @@ def test_a_run_says_when_it_will_have_ended_and_by_what() -> None:
         still = never_back(None, Progress(status, 100, True, succeeded=20, rate=4.0, basis="at 4/s"))
         assert (still.eta, still.basis) == (None, "")
     assert never_back(None, Progress(Status.RUNNING, 100, True, succeeded=20)).eta is None
+
+
+def test_only_a_search_has_matches() -> None:
+    root = NodeProgress(total=100, planned=True, totals=Totals(succeeded=20, matched=3))
+    assert told(_started(10), Tree(root, {"run": root}, 0)).matched is None
+    root = replace(root, searching=True)
+    found = told(_started(10), Tree(root, {"run": root}, 0))
+    assert found.matched == 3
+    # An answer of a node that was late counts less.
+    assert never_back(found, replace(found, succeeded=10, matched=1)).matched == 3
+    assert never_back(found, replace(found, succeeded=30, matched=4)).matched == 4
 
 
 def test_the_basis_of_an_estimate_is_told_in_words() -> None:

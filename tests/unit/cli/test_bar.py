@@ -65,6 +65,14 @@ def test_the_end_of_a_run_is_named() -> None:
     assert plain(View("urls", ended, seconds=61)).endswith("10 failed, 0:01:01, completed with failures")
 
 
+def test_of_a_search_the_matches_are_counted() -> None:
+    assert "50 in flight, 0 matches, 10 failed" in plain(View("urls", replace(RUNNING, matched=0)))
+    console = Console(file=io.StringIO(), width=100)
+    with console.capture() as captured:
+        console.print(draw(View("urls", replace(RUNNING, matched=1))))
+    assert "50 in flight   1 match   10 failed" in captured.get()
+
+
 @pytest.mark.parametrize("width", [40, 80, 200])
 @pytest.mark.parametrize(
     "progress",
