@@ -12,6 +12,7 @@ from fanout.compensation import Compensator
 from fanout.messages import RunInput
 from fanout.models import RunResult, Totals
 from fanout.pages import Json, Page, RestRef, Scan, Source
+from fanout.reduction import Reduction
 from fanout.stopping import StopWhen
 from fanout.storage.codec import adapter_of
 
@@ -44,6 +45,8 @@ class PrepareInput:
     params: dict[str, Json] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     stop_when: StopWhen | None = None
+    compensate: Compensator | None = None
+    reduce: Reduction | None = None
 
 
 @dataclass(frozen=True)

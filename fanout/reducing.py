@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar, overload
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_json
+from temporalio import workflow
 
 from fanout.adapters import adapter
 from fanout.errors import ReducerFailed, UnknownReducer, UsageError
@@ -28,6 +29,9 @@ TOLD = ("index", "key")
 """What `add` is told of an item, where it has a keyword-only parameter of that name."""
 
 _NAME = "__fanout_reducer__"
+_NO_DATACLASS = (
+    "its parameters travel with the run as the fields of a dataclass: write @fanout.reducer above @dataclass"
+)
 _NEEDED = {"zero": 0, "add": 2, "merge": 2}
 
 
@@ -82,7 +86,9 @@ def reducer(cls: C | None = None, /, *, name: str | None = None) -> C | Callable
         if not isinstance(target, type):
             raise UsageError(f"a reducer is a class, not {target!r}")
         called = name or target.__name__
-        _registry[called] = _Kind(called, target)
+        # A workflow's sandbox makes a copy of the class, which is to be used nowhere else.
+        if not (workflow.unsafe.in_sandbox() and called in _registry):
+            _registry[called] = _Kind(called, target)
         setattr(target, _NAME, called)
         return target
 
@@ -112,6 +118,8 @@ class _Kind:
         finished = _hints(what, cls, "finish").get("return", Any) if self.has_finish else zero
         self.finished: TypeAdapter[Any] = adapter(finished, f"finish() of {what}")
         structured = dataclasses.is_dataclass(cls) or issubclass(cls, BaseModel)
+        if not structured and inspect.signature(cls).parameters:
+            raise UsageError(f"{what}: {_NO_DATACLASS}")
         self.args: TypeAdapter[Any] | None = adapter(cls, what) if structured else None
 
     def make(self, args: Mapping[str, Json]) -> Any:
@@ -134,8 +142,14 @@ class _Kind:
             raise UsageError(f"reducer {self.name!r}: {error}") from None
 
     def args_of(self, instance: Any) -> dict[str, Json]:
-        """Return what an instance is made of, as JSON."""
+        """Return what an instance is made of, as JSON.
+
+        Raises:
+            UsageError: Its class became a dataclass after it was registered.
+        """
         if self.args is None:
+            if dataclasses.is_dataclass(instance):
+                raise UsageError(f"reducer {self.name!r}: {_NO_DATACLASS}")
             return {}
         args: dict[str, Json] = self.args.dump_python(instance, mode="json")
         return args
@@ -253,7 +267,9 @@ def as_reduction(given: object) -> Reduction:
     name = vars(cls).get(_NAME)
     if name is None:
         raise UsageError(f"{given!r} is no reducer: decorate its class with @fanout.reducer")
-    kind = registered()[name]
+    kind = registered().get(name)
+    if kind is None or kind.cls is not cls:
+        kind = _Kind(name, cls)
     args = kind.args_of(kind.make({}) if isinstance(given, type) else given)
     if len(to_json(args)) > MAX_ARGS:
         raise UsageError(f"reducer {name!r}: its arguments are larger than {MAX_ARGS:,} bytes of JSON")

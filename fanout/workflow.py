@@ -32,6 +32,7 @@ from temporalio.exceptions import (
 from temporalio.workflow import ChildWorkflowHandle, ParentClosePolicy
 
 from fanout import quick, searchattributes, wire
+from fanout.compensation import Compensator
 from fanout.envelope import memo_of, result_of
 from fanout.errors import FanoutError, UsageError
 from fanout.inputs import PrepareInput
@@ -44,6 +45,8 @@ from fanout.pages import Source
 from fanout.processors import Processor, registered
 from fanout.readers.base import Reader
 from fanout.readers.items import INLINE_BYTES, Items
+from fanout.reducing import Reducer, as_reduction
+from fanout.reduction import Reduction
 from fanout.stopping import StopWhen, check_condition
 from fanout.storage.layout import check_run_id
 
@@ -142,6 +145,8 @@ async def start(
     if_exists: Literal["fail", "new"] = "fail",
     params: Mapping[str, Any] | None = None,
     stop_when: StopWhen | None = None,
+    compensate: Processor[..., Any] | Callable[..., Any] | str | None = None,
+    reduce: Reducer | type[Reducer] | Reduction | str | None = None,
     parent_close_policy: ParentClosePolicy = ParentClosePolicy.TERMINATE,
     **settings: Any,
 ) -> ChildRun:
@@ -156,6 +161,10 @@ async def start(
         if_exists: Whether a run of that id that has ended makes way for a `"new"` one.
         params: Parameters of the run.
         stop_when: What ends the run early.
+        compensate: The processor that undoes what had succeeded, as a run of its own, where the run fails or is
+            canceled; or its name.
+        reduce: A reducer, its class, or its registered name: `RunResult.reduced` is what it has made of all outputs,
+            where that is no more than 8 KiB of JSON, else `RunResult.reduced_url` says where it lies.
         parent_close_policy: What becomes of the run when the calling workflow ends before it.
         **settings: Any field of `fanout.Options`.
 
@@ -176,6 +185,8 @@ async def start(
             params=dict(params or {}),
             settings=check(settings),
             stop_when=None if stop_when is None else check_condition(stop_when),
+            compensate=None if compensate is None else Compensator(*_named(compensate)),
+            reduce=None if reduce is None else as_reduction(reduce),
         )
     except FanoutError as error:
         raise _refused(error) from None

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from temporalio import activity
 
-from fanout import searchattributes, wire
+from fanout import reducing, searchattributes, wire
 from fanout.boundary import planning
+from fanout.compensation import Compensator
+from fanout.compensators import check_ordinary
 from fanout.inputs import PrepareInput
 from fanout.messages import RunInput
 from fanout.options import from_environment
 from fanout.parent.activities import beating
-from fanout.processors import find
+from fanout.processors import Processor, find
 from fanout.readers.registry import from_source
+from fanout.runs.compensate import compensator_of
 from fanout.storage.layout import staged_path
 from fanout.storage.roots import to_url
 from fanout.storage.stores import open_store
@@ -42,6 +46,10 @@ class PrepareActivity:
                 retried.
         """
         processor = find(given.processor, self.bench.processors)
+        check_ordinary(processor)
+        if given.reduce is not None:
+            # It has to be known here, with these arguments.
+            reducing.find(given.reduce)
         store = self.bench.roots.check(self._store if given.output is None else to_url(given.output))
         reader = from_source(given.source)
         async with beating():
@@ -57,4 +65,14 @@ class PrepareActivity:
             environment=from_environment(dict(os.environ)),
             stop_when=given.stop_when,
             attributes=attributes,
+            compensate=self._compensator(given, processor),
+            reduce=None if given.reduce is None else reducing.as_reduction(given.reduce),
         )
+
+    def _compensator(self, given: PrepareInput, processor: Processor[..., Any]) -> Compensator | None:
+        wanted = given.compensate
+        if wanted is None:
+            return None
+        known = self.bench.processors.get(wanted.processor, wanted.processor)
+        checked = compensator_of(known, processor, given.params, given.run_id)
+        return Compensator(checked.processor, wanted.task_queue or checked.task_queue)

@@ -28,6 +28,8 @@ SHARED_MODULES = [
         "quick",
         "rates",
         "readers",
+        "reducers",
+        "reducing",
         "reduction",
         "selection",
         "stopping",

@@ -13,14 +13,15 @@ from temporalio.worker import Worker
 
 import fanout
 from fanout.models import Status
+from fanout.reducing import registered
 from tests.integration.engine import Engine, assert_never_stuck, tree
-from tests.integration.workflows_with_runs import Halves, Several, halve
+from tests.integration.workflows_with_runs import Above, Halves, Several, double, halve
 from tests.waiting import eventually
 
 
 @asynccontextmanager
 async def serving(engine: Engine) -> AsyncIterator[Client]:
-    client = await engine.client(halve)
+    client = await engine.client(halve, double)
     async with Worker(client, task_queue=engine.queue, workflows=[Halves, Several]):
         yield client
 
@@ -45,7 +46,7 @@ async def test_a_workflow_awaits_a_run_that_reads_as_any_other(engine: Engine) -
     run_id = f"{engine.queue}-run"
     async with serving(engine) as client:
         handle = await begin(engine, client, [0, 2, 4], id=run_id, params={"minus": 1})
-        assert await handle.result() == ["SUCCEEDED", 3, 0, None, run_id]
+        assert await handle.result() == ["SUCCEEDED", 3, 0, None, run_id, None]
         run = fanout.get_run(client, run_id)
         assert [row.output async for row in run.results(ordered=True)] == [-1, 0, 1]
         info = await run.info()
@@ -60,14 +61,36 @@ async def test_a_workflow_awaits_a_run_that_reads_as_any_other(engine: Engine) -
 async def test_a_search_inside_a_workflow_returns_when_it_has_found_enough(engine: Engine) -> None:
     async with serving(engine) as client:
         handle = await begin(engine, client, search=True, max_concurrency=1, batch_size=1)
-        status, succeeded, _, matched, _ = await handle.result()
+        status, succeeded, _, matched, *_ = await handle.result()
     assert (status, matched) == ("STOPPED", 1)
     assert succeeded == 1
+
+
+@pytest.mark.parametrize(("reduce", "value"), [("above", 7), ("class", 10), ("ready", 10), ("named", 10)])
+async def test_a_run_inside_a_workflow_has_its_reducer(engine: Engine, reduce: str, value: int) -> None:
+    async with serving(engine) as client:
+        handle = await begin(engine, client, [2, 4, 6, 8], reduce=reduce)
+        assert (await handle.result())[-1] == value
+        # The sandbox's copy of the class is not what batches use.
+        assert registered()["Above"].cls is Above
+        assert_never_stuck(await tree(client, handle.id))
+
+
+async def test_a_run_inside_a_workflow_is_undone_where_it_fails(engine: Engine) -> None:
+    async with serving(engine) as client:
+        handle = await begin(engine, client, [2, 4, 6, 7], id=engine.queue, tolerated_failures=0, undone=True)
+        assert (await failure(handle)).type == "RunFailed"
+        undoing = (await fanout.get_run(client, engine.queue).info()).compensation
+        result = await fanout.get_run(client, undoing).result()
+    assert (result.status, result.succeeded) == (Status.SUCCEEDED, 3)
 
 
 @pytest.mark.parametrize(
     ("said", "kind", "words"),
     [
+        ({"reduce": "Nothing"}, "UnknownReducer", "no reducer 'Nothing'"),
+        ({"compensate": 3}, "UsageError", "3 is no processor"),
+        ({"compensate": "halve", "id": "i" * 190}, "UsageError", "cannot be compensated"),
         ({"retires": 3}, "UsageError", "unknown option 'retires'"),
         ({"params": {"plus": 1}}, "UsageError", "no parameter 'plus'"),
         ({"id": "no/id"}, "UsageError", "cannot be a run id"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 from temporalio import workflow
 
 import fanout
+import fanout.reducers
 import fanout.workflow
 
 
@@ -21,6 +23,40 @@ async def halve(number: int, *, wait: bool = False, minus: int = 0) -> int:
     return number // 2 - minus
 
 
+@fanout.processor
+async def double(number: int) -> int:
+    """Undo `halve`."""
+    return number
+
+
+@fanout.reducer
+@dataclass(frozen=True)
+class Above:
+    """Sums up outputs above a limit."""
+
+    limit: int = 0
+
+    def zero(self) -> int:
+        """Return nothing."""
+        return 0
+
+    def add(self, total: int, output: int) -> int:
+        """Add one that is above."""
+        return total + (output if output > self.limit else 0)
+
+    def merge(self, total: int, other: int) -> int:
+        """Add both."""
+        return total + other
+
+
+REDUCERS: dict[str, Any] = {
+    "above": Above(2),
+    "class": Above,
+    "ready": fanout.reducers.Sum(),
+    "named": "Above",
+}
+
+
 @workflow.defn
 class Halves:
     """Runs one run, with what it is told."""
@@ -31,8 +67,12 @@ class Halves:
         reader: Any = fanout.Range(10) if items is None else items
         if said.pop("search", False):
             said["stop_when"] = fanout.FirstSuccess()
+        if "reduce" in said:
+            said["reduce"] = REDUCERS.get(said["reduce"], said["reduce"])
+        if said.pop("undone", False):
+            said["compensate"] = double
         result = await fanout.workflow.execute(said.pop("processor", halve), reader, **said)
-        return [result.status, result.succeeded, result.failed, result.matched, result.run_id]
+        return [result.status, result.succeeded, result.failed, result.matched, result.run_id, result.reduced]
 
 
 @workflow.defn

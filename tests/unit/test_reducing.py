@@ -188,6 +188,22 @@ def test_a_class_that_is_no_reducer_is_refused(methods: dict[str, Any], reason: 
         fanout.reducer(changed(**methods))
 
 
+def limited(self: Any, limit: int = 0) -> None:
+    self.limit = limit
+
+
+def test_arguments_that_would_be_lost_are_refused() -> None:
+    with pytest.raises(fanout.UsageError, match="write @fanout.reducer above @dataclass"):
+        fanout.reducer(changed(__init__=limited))
+    made_one_later = fanout.reducer(changed())
+    made_one_later.__annotations__ = {"limit": int}
+    made_one_later.limit = 0
+    dataclasses.dataclass(made_one_later)
+    for given_one in (made_one_later, made_one_later(3)):
+        with pytest.raises(fanout.UsageError, match="write @fanout.reducer above @dataclass"):
+            as_reduction(given_one)
+
+
 @dataclasses.dataclass(frozen=True)
 class Power:
     exponent: int = 2
