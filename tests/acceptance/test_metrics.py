@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from temporalio.client import Client
 
+from fanout.errors import UsageError
 from fanout.observability.metrics import (
     BATCH_DURATION,
     COMMIT_LATENCY,
@@ -26,7 +28,7 @@ from fanout.observability.metrics import (
     REEXECUTIONS,
     RETRIES,
 )
-from fanout.ports import free_port
+from fanout.ports import free_port, refuse_taken
 from tests.acceptance.conftest import Project, wait_for
 
 PAGE = Path(__file__).parents[2] / "docs/metrics.md"
@@ -107,8 +109,12 @@ def measured(project: Project) -> Project:
 
 
 def two_ports() -> int:
-    """Return a free port whose successor is likely to be free as well."""
-    return free_port() - 1
+    """Return a free port whose successor is free as well."""
+    while True:
+        port = free_port()
+        with contextlib.suppress(UsageError):
+            refuse_taken("127.0.0.1", port + 1, "")
+            return port
 
 
 def test_a_worker_exposes_what_the_docs_say_and_counts_exactly(measured: Project, run_id: str) -> None:
