@@ -173,7 +173,9 @@ class BatchActivity:
                 aside = [*later, *plan.left]
                 book = self._book(job, plan, await loader.read(plan), undone)
                 window = self._window(job, book, await _context(job.processor))
-                job.execution.measure = lambda: _effort(window, book, job.life)
+                # Not the job: it knows the execution, and the cycle would keep the items in memory.
+                life = job.life
+                job.execution.measure = lambda: _effort(window, book, life)
                 with (
                     self._bench.budget.holding(window, most),
                     self._bench.watchdog.watching(heartbeat),

@@ -110,10 +110,11 @@ class Book:
     _numbers: Sequence[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.tally = Tally(self.settled)
         for part in self.parts:
             self.values.extend(part.values)
         self.outputs = [None] * len(self.values)
+        # Not by a method of the book: in a cycle, it would stay in memory until the collector comes.
+        self.tally = Tally(partial(_settled, self.outputs, self.failures))
         self._numbers = _indexes(self.items)
         self.indexes = self.indexes or self._numbers
         self._take_over_attempts()
@@ -204,7 +205,7 @@ class Book:
 
     def settled(self, position: int) -> bool:
         """Tell whether the item has an outcome."""
-        return self.outputs[position] is not None or position in self.failures
+        return _settled(self.outputs, self.failures, position)
 
     def unsettled(self) -> Sequence[int]:
         """Return the positions of the items without an outcome, in order."""
@@ -340,6 +341,10 @@ class Book:
                 return part.source(position)
             position -= len(part.values)
         raise IndexError(position)
+
+
+def _settled(outputs: Sequence[bytes | None], failures: Mapping[int, bytes], position: int) -> bool:
+    return outputs[position] is not None or position in failures
 
 
 def _validate_undo(validate: Callable[[Any], Any], undoes: TypeAdapter[Any], pair: tuple[Any, bytes]) -> Undo:

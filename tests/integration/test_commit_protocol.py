@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
@@ -24,11 +25,13 @@ from temporalio.worker import Worker
 import fanout
 from fanout.children import batch as batch_module
 from fanout.children.batch import BatchActivity
+from fanout.children.book import Book
 from fanout.children.life import Superseded
 from fanout.errors import StoreError
 from fanout.inputs import BatchInput, BatchOutput
 from fanout.options import Options
 from fanout.pages import Page, Source
+from fanout.processors import Processor
 from fanout.storage import markers
 from fanout.storage.records import RunRecord
 from fanout.storage.roots import Roots
@@ -262,6 +265,32 @@ async def polled(bench: Bench, client: Client) -> AsyncIterator[tuple[bytes, Wor
         )
         yield answer.task_token, handle
         await handle.terminate() if (await handle.describe()).close_time is None else None
+
+
+@fanout.processor(name="threaded")
+def in_threads(number: int) -> int:
+    return number
+
+
+@fanout.processor(name="tasks")
+async def in_tasks(number: int) -> int:
+    return number
+
+
+@pytest.mark.parametrize("processor", [in_threads, in_tasks], ids=["threads", "tasks"])
+async def test_what_a_batch_has_read_is_freed_at_its_end(
+    engine: Engine, tmp_path: Path, processor: Processor[..., Any]
+) -> None:
+    """In a cycle of references it would wait for the collector, and a worker would hold the items of many batches."""
+    bench = Bench(engine, tmp_path / "output", processor)
+    await bench.claim()
+    gc.collect()
+    gc.disable()
+    try:
+        await bench.execute()
+        assert not [one for one in gc.get_objects() if type(one) is Book]
+    finally:
+        gc.enable()
 
 
 LATE = datetime(2020, 1, 1, tzinfo=UTC)
