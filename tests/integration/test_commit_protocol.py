@@ -288,7 +288,9 @@ async def test_what_a_batch_has_read_is_freed_at_its_end(
     gc.disable()
     try:
         await bench.execute()
-        assert not [one for one in gc.get_objects() if type(one) is Book]
+        left = [one for one in gc.get_objects() if type(one) is Book]
+        # Those of other tests may live on, in threads that hang.
+        assert not [one for one in left if one.processor is processor]
     finally:
         gc.enable()
 
