@@ -14,7 +14,13 @@ from fanout.wire import INTERIM_SIGNAL
 
 
 class Node(Protocol):
-    """A node of a run's tree."""
+    """A node of a run's tree.
+
+    Attributes:
+        told: What it has told the node above, as far as it knows; None where it knows of nothing.
+    """
+
+    told: Interim | None
 
     @property
     def standing(self) -> Standing:
@@ -28,13 +34,15 @@ class Node(Protocol):
 async def keep_telling(node: Node) -> None:
     """Tell the workflow above of a node as often as it wants to hear."""
     above = workflow.info().parent
-    told = node.interim
+    told = node.told = node.told or node.interim
     while above is not None:
         await workflow.wait_condition(lambda: is_news(told, node))  # noqa: B023 - awaited here
         told = node.interim
         # It may have ended.
         with contextlib.suppress(FailureError):
             await workflow.get_external_workflow_handle(above.workflow_id).signal(INTERIM_SIGNAL, told)
+        # Not before: one that continues as new meanwhile takes back what it was about to tell.
+        node.told = told
 
 
 def is_news(told: Interim, node: Node) -> bool:

@@ -198,6 +198,7 @@ class PartitionState:
         executions: How often it continued as new.
         samples: A handful of failures, as text.
         recent: How many items were settled lately; see `fanout.recent`.
+        told: What it has told the node above; None where an older version carried nothing over.
     """
 
     todo: list[list[int]]
@@ -211,6 +212,7 @@ class PartitionState:
     waiting: list[RestRef] = field(default_factory=list)
     keys: dict[str, list[int]] = field(default_factory=dict)
     recent: list[int] = field(default_factory=list)
+    told: Interim | None = None
 
 
 @dataclass(frozen=True)

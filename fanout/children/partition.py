@@ -36,6 +36,9 @@ class Partition:
     Args:
         branch: The range, and what was carried over from before.
         endless: Whether it must not continue as new; for a range that is sure to fit one history.
+
+    Attributes:
+        told: What the node above has been told.
     """
 
     def __init__(self, branch: BranchInput, *, endless: bool = False) -> None:
@@ -56,6 +59,7 @@ class Partition:
         self._totals = self._state.totals
         self._recent = self._state.recent
         self._samples = list(self._state.samples)
+        self.told = self._state.told
         self._standing = branch.standing or Standing(0, branch.concurrency)
         self._share = Share(self._standing.concurrency, self._run.batch_concurrency)
         self._batches = Batches(branch, self._state, self._number, self._share)
@@ -320,6 +324,7 @@ class Partition:
                 executions=self._state.executions + 1,
                 samples=self._samples,
                 recent=self._recent,
+                told=self.told,
             ),
         )
 

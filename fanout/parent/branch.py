@@ -69,6 +69,7 @@ class Branch:
         total: Items below the node; `exact` tells whether that is certain.
         totals: Of the children that have ended.
         live: The slots of the live children, the one begun last at the end.
+        told: What the node above has been told.
     """
 
     def __init__(self, run: RunRef, shape: Shape, *, level: int, items: int, standing: Standing) -> None:
@@ -85,6 +86,7 @@ class Branch:
         self._children = 0
         self._winding_up = False
         self._exhausted = False
+        self.told: Interim | None = None
         self._lock = asyncio.Lock()
         self._slots = [_Slot(share) for share in topology.divide(standing.concurrency, self._wanted())]
         self._tasks: list[asyncio.Task[None]] = []

@@ -29,6 +29,12 @@ async def paid(number: int) -> int:
     return number
 
 
+@fanout.processor
+async def counted(number: int) -> int:
+    fanout.count("items")
+    return number
+
+
 async def stopped(run: fanout.Run) -> RunResult:
     with pytest.raises(
         RunFailed, match=r"was stopped: usd is [0-9.,]+; it was to stop when usd > "
@@ -57,6 +63,30 @@ async def test_a_run_stops_when_its_counter_is_above_what_was_said(
     assert result.counters["usd"] == result.succeeded / 2 > 50
     assert result.not_run == 1_000 - result.succeeded > 0
     assert len(published(engine.store / run.id / (await run.info()).execution)) == result.succeeded
+
+
+async def test_a_partition_that_continues_as_new_as_the_condition_comes_about_still_tells_of_it(
+    engine: Engine,
+) -> None:
+    async with engine.worker(counted) as client:
+        # One of these batches is the last one of its execution.
+        runs = [
+            await engine.start(
+                client,
+                counted,
+                fanout.Range(60),
+                history_limit=100,
+                batch_size=1,
+                max_concurrency=1,
+                stop_when=fanout.CounterAbove("items", most),
+            )
+            for most in range(9, 17)
+        ]
+        async with asyncio.timeout(20):
+            for most, run in enumerate(runs, 9):
+                with pytest.raises(RunFailed, match="was stopped: items is"):
+                    await run.result()
+                assert (await run.progress()).succeeded == most + 1
 
 
 @shapes

@@ -95,6 +95,7 @@ class Node:
 
     standing: Standing
     interim: Interim
+    told: Interim | None = None
 
 
 @pytest.mark.parametrize(
