@@ -87,8 +87,11 @@ class Branch:
         self._winding_up = False
         self._exhausted = False
         self.told: Interim | None = None
+        self._starting: dict[str, _Slot] = {}
         self._lock = asyncio.Lock()
-        self._slots = [_Slot(share) for share in topology.divide(standing.concurrency, self._wanted())]
+        # A group that may have nothing in flight yet has a slot all the same, which waits.
+        shares = topology.divide(standing.concurrency, max(1, self._wanted()))
+        self._slots = [_Slot(share) for share in shares]
         self._tasks: list[asyncio.Task[None]] = []
         self._version = 0
         self._news = False
@@ -131,8 +134,12 @@ class Branch:
 
     def hear(self, said: Interim) -> None:
         """Take note of what a child says of itself; of one that has ended, its output says it."""
-        if said.node in self.live:
-            self.live[said.node].heard = said
+        slot = self.live.get(said.node)
+        if slot is None and said.node in self._starting and workflow.patched("hear-the-starting"):
+            # What tells that it has been started may come together with this, and is looked at later.
+            slot = self._starting[said.node]
+        if slot is not None:
+            slot.heard = said
 
     @property
     def standing(self) -> Standing:
@@ -142,7 +149,8 @@ class Branch:
     @property
     def interim(self) -> Interim:
         """What it would tell the node above just now: of those that have ended, and by what the live ones have said."""
-        heard = [slot.heard for slot in self.live.values() if slot.heard is not None]
+        children = [*self.live.values(), *self._starting.values()]
+        heard = [slot.heard for slot in children if slot.heard is not None]
         counters = {
             name: sum((said.counters.get(name, 0.0) for said in heard), self.totals.counted(name))
             for name in self._standing.tell_counters
@@ -274,14 +282,18 @@ class Branch:
         return self._standing.paused or slot.share <= 0
 
     async def _hand_on(self, share: int) -> None:
-        """Give what nothing is left for here to the live child that has least: it has the longest way to go."""
+        """Give what nothing is left for here to the child that has least: it has the longest way to go."""
+        heirs, patch = self.live, "hand-on-shares"
+        if not heirs:
+            heirs, patch = self._starting, "hand-on-to-the-starting"
         # Histories of earlier versions hold no such signals.
-        if share <= 0 or self._winding_up or not self.live or not workflow.patched("hand-on-shares"):
+        if share <= 0 or self._winding_up or not heirs or not workflow.patched(patch):
             return
-        heir = min(reversed(self.live), key=lambda child: self.live[child].share)
-        self.live[heir].share += share
+        heir = min(reversed(heirs), key=lambda child: heirs[child].share)
+        heirs[heir].share += share
         # It may have ended, or be about to: then its share comes back with its end.
-        await self._tell(heir)
+        if heir in self.live:
+            await self._tell(heir)
 
     # ---- children
 
@@ -313,8 +325,9 @@ class Branch:
                 static_details=f"{span.count:,} items of run `{self.run_ref.run_id}`, "
                 f"at most {slot.share:,} in flight when it began",
             )
+            self._starting[child_id] = slot
             child = await quick.begin(starting)
-            self.live[child_id] = slot
+            self.live[child_id] = self._starting.pop(child_id)
             self.show()
             # Whatever came meanwhile it has not heard.
             self._news = self._news or self._is_stale(slot)
@@ -326,6 +339,7 @@ class Branch:
                 self._failed.add(child_id)
             raise
         finally:
+            self._starting.pop(child_id, None)
             self.live.pop(child_id, None)
             slot.heard = None
         self._add(output, link)
