@@ -11,6 +11,8 @@ import pytest
 
 import fanout
 from fanout.children.batch import BatchActivity
+from fanout.children.execution import Execution
+from fanout.errors import StoreUnavailable
 from fanout.models import RunResult, Status
 from fanout.storage.roots import to_path
 from tests.integration.engine import Engine, published
@@ -277,3 +279,45 @@ async def test_what_a_batch_committed_before_it_fell_silent_counts_in_a_canceled
         assert (await asyncio.wait_for(run.result(), 30)).succeeded == 10
         folder = to_path(await run.output())
     assert sorted(published(folder)) == list(range(10))
+
+
+async def test_what_a_batch_is_to_hand_back_is_not_lost_where_the_run_is_canceled_meanwhile(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sealing waits for the store: cut off then, nobody would know what has become of the items."""
+    begun, refused, back = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    run_as_usual, seal_as_usual = BatchActivity._run_items, Execution.seal
+
+    async def end_without_commit(self: BatchActivity, job: Any, left: Any) -> Any:
+        if job.batch.start < 20:
+            return await run_as_usual(self, job, left)
+        begun.set()
+        return await asyncio.Event().wait()
+
+    async def seal(self: Execution) -> Any:
+        if not back.is_set():
+            refused.set()
+            raise StoreUnavailable("the store is away")
+        return await seal_as_usual(self)
+
+    monkeypatch.setattr(BatchActivity, "_run_items", end_without_commit)
+    monkeypatch.setattr(Execution, "seal", seal)
+    processor = fanout.processor(Gate(100).__call__, name="gated")
+    async with engine.worker(processor) as client:
+        run = await engine.start(
+            client, processor, fanout.Range(40), batch_size=10, max_concurrency=10, heartbeat_timeout=2
+        )
+        await asyncio.wait_for(begun.wait(), 20)
+        await run.pause(now=True)
+        await asyncio.wait_for(refused.wait(), 20)
+        await run.cancel()
+        await eventually(lambda: _is_canceling(run))
+        back.set()
+        result = await cut_short(run, Status.CANCELED)
+    assert result is not None
+    assert (result.succeeded, result.not_run) == (20, 20)
+    assert sorted(published(to_path(result.output))) == list(range(20))
+
+
+async def _is_canceling(run: fanout.Run) -> bool:
+    return any(event.kind == "cancel" for event in await run.events())
