@@ -167,6 +167,7 @@ class BatchActivity:
         most = job.options.max_batch_bytes
         heartbeat = job.options.heartbeat_timeout
         async with job.life.beating(heartbeat):
+            await self._bench.searches.turn(job.batch.nonce, stopping.wanted(job.record.stop_when))
             plan = await loader.plan(now, job.batch.pages, most)
             async with self._bench.budget.reading(plan.size + undoing.size(job.record, job.processor, plan)):
                 plan, undone = await self._undone(job, loader, plan, most)

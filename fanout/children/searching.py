@@ -29,6 +29,19 @@ class Searches:
 
     def __init__(self) -> None:
         self._batches: dict[str, list[_Batch]] = {}
+        self._left = asyncio.Event()
+
+    async def turn(self, nonce: str, wanted: float) -> None:
+        """Wait as long as others have found enough and are about to commit: their last items may take long.
+
+        A batch that began nothing, and was over at once, would be followed by the next one, again and again.
+
+        Args:
+            nonce: The run's.
+            wanted: How many matches are enough.
+        """
+        while self._found(nonce) >= wanted:
+            await self._left.wait()
 
     @contextmanager
     def joined(self, nonce: str, wanted: float, book: Book, window: Window) -> Iterator[None]:
@@ -50,7 +63,7 @@ class Searches:
         batches.append(mine)
 
         def look() -> None:
-            if sum(batch.found for batch in batches) >= wanted:
+            if self._found(nonce) >= wanted:
                 for batch in batches:
                     batch.window.stop()
 
@@ -67,6 +80,11 @@ class Searches:
             batches.remove(mine)
             if not batches:
                 del self._batches[nonce]
+            self._left.set()
+            self._left = asyncio.Event()
+
+    def _found(self, nonce: str) -> int:
+        return sum(batch.found for batch in self._batches.get(nonce, ()))
 
 
 def _noting(dump: Callable[[Any], bytes], note: Callable[[], object]) -> Callable[[Any], bytes]:

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 
 import fanout
 from fanout.errors import RunFailed
@@ -29,6 +30,12 @@ async def needle(number: int, *, every: int = ITEMS) -> str | None:
 @fanout.processor
 def needle_in_threads(number: int) -> dict[str, int] | None:
     return {"number": number} if number == FIRST else None
+
+
+@fanout.processor
+async def needle_beside_slow_items(number: int) -> int | None:
+    await asyncio.sleep(0.01 if number == 0 else 2.0 if number < 10 else 0.1)
+    return number if number == 0 else None
 
 
 @shapes
@@ -137,3 +144,18 @@ async def test_a_search_that_is_drained_before_it_has_found_enough_has_not_found
             await run.result()
     assert raised.value.result is not None
     assert not raised.value.result.found
+
+
+async def test_while_the_last_items_beside_a_match_take_their_time_no_batch_begins_in_vain(
+    engine: Engine,
+) -> None:
+    async with engine.worker(needle_beside_slow_items) as client:
+        run = await engine.start(
+            client, needle_beside_slow_items, fanout.Range(5_000), stop_when=fanout.FirstSuccess()
+        )
+        result = await run.result()
+        histories = await engine.histories(run)
+    assert result.found
+    begun = histories.count(EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
+    begun += sum(node.count(EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED) for node in histories.children)
+    assert begun < 50, "each batch that was stopped is followed by one other, which waits"
