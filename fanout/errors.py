@@ -29,6 +29,8 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -144,11 +146,24 @@ class ItemError(Exception):
         message: What went wrong, for a person.
         retryable: False records the failure at once, without further attempts.
         retry_after: Seconds to wait before the next attempt, instead of the policy's backoff.
+
+    Raises:
+        ValueError: `retry_after` is no finite number, such as a header that was not converted.
     """
+
+    # Of classes below that do not call this `__init__`, too.
+    retryable: bool = True
+    retry_after: float | None = None
 
     def __init__(
         self, message: str = "", *, retryable: bool = True, retry_after: float | None = None
     ) -> None:
         super().__init__(message)
+        if retry_after is not None and not _is_finite(retry_after):
+            raise ValueError(f"retry_after is a number of seconds, not {retry_after!r}")
         self.retryable = retryable
         self.retry_after = retry_after
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)

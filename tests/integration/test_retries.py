@@ -345,3 +345,26 @@ async def test_a_worker_whose_shutdown_timeout_passes_cuts_items_off_and_none_is
     async with engine.worker(cut):
         result = await asyncio.wait_for(run.result(), 20)
     assert (result.succeeded, result.failed) == (20, 0)
+
+
+async def test_an_item_that_says_no_time_for_its_next_attempt_fails_alone(engine: Engine) -> None:
+    class Busy(fanout.ItemError):
+        def __init__(self) -> None:
+            """Forget the class above."""
+
+    said = {0: "nan", 1: "inf", 2: "a header that was not converted"}
+
+    @fanout.processor(retries=1)
+    async def busy(number: int) -> int:
+        if number == 3:
+            raise Busy
+        if number in said:
+            after = float(said[number]) if number < 2 else said[number]
+            raise fanout.ItemError("busy", retry_after=after)  # type: ignore[arg-type]
+        return number
+
+    async with engine.worker(busy) as client:
+        done = await engine.run(client, busy, fanout.Range(10))
+    assert sorted(done.results) == list(range(4, 10))
+    assert [done.failed(n)[0] for n in range(4)] == ["ValueError", "ValueError", "ValueError", "Busy"]
+    assert done.failed(0)[1:] == ("retry_after is a number of seconds, not nan", 2)
