@@ -16,6 +16,9 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "tolerated_failures": tolerance.normal,
 }
 
+LONGEST_PAUSE = 366 * 86_400.0
+"""Seconds after which a pause can be over by itself; one without an end has no such time."""
+
 CHANGEABLE = ("max_concurrency", "rate_limit", "tolerated_failures")
 """What `update` changes: fields of an order and of what stands, each None where nothing is said of it."""
 
@@ -90,6 +93,9 @@ def apply(stance: Stance, order: Order) -> tuple[Stance, Effect]:
 def _pause(stance: Stance, order: Order) -> tuple[Stance, Effect]:
     if stance.draining:
         return stance, Effect("it is being drained: nothing new begins any more", refused=True)
+    if order.resume_after is not None and not order.resume_after <= LONGEST_PAUSE:
+        # Not sent by our own client; a timer cannot be so long.
+        return stance, Effect(f"it cannot be paused for {order.resume_after:g} s", refused=True)
     if stance.paused and (stance.now or not order.now) and order.resume_after is None:
         return stance, Effect("it is paused already", refused=True)
     words = "paused: what is in flight is cut off, and runs again later" if order.now else "paused"

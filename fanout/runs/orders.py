@@ -14,6 +14,7 @@ from fanout.children.item_workflows import terminate_all
 from fanout.errors import RunNotFound, UsageError
 from fanout.models import RunEvent
 from fanout.options import check
+from fanout.orders import LONGEST_PAUSE
 from fanout.rates import NO_RATE
 from fanout.runs.events import read_events
 from fanout.runs.handle import Handle
@@ -54,7 +55,7 @@ class Orders(Handle):
 
         Args:
             now: Cut off what is in flight as well; it runs again later, and this counts as no attempt.
-            resume_after: Seconds after which the run goes on by itself.
+            resume_after: Seconds after which the run goes on by itself, a year at most; None for no end.
             reason: For `events`.
             wait: Seconds to wait until the run has taken the order. It is kept by the server in any case, and carried
                 out as soon as a worker is there.
@@ -63,8 +64,13 @@ class Orders(Handle):
             What the order has done; `taken` is false where the run has not taken it in time.
 
         Raises:
+            UsageError: `resume_after` is longer than a year, or no number.
             RunNotFound: The server knows no such run, or it has ended.
         """
+        if resume_after is not None and not resume_after <= LONGEST_PAUSE:
+            raise UsageError(
+                f"resume_after is {resume_after:g} s: say a year at most, or leave it out for no end"
+            )
         return await self._order("pause", wait, reason=reason, now=now, resume_after=resume_after)
 
     async def resume(self, *, reason: str = "", wait: float = WAIT) -> RunEvent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -56,6 +57,12 @@ def test_an_update_changes_several_things_and_says_what_became_of_each() -> None
     assert (same, effect) == (stance, orders.Effect("rate_limit is none already", refused=True))
     same, effect = orders.apply(stance, update())
     assert (same, effect) == (stance, orders.Effect("it says nothing to change", refused=True))
+
+
+@pytest.mark.parametrize("after", [math.inf, math.nan, 1e18])
+def test_a_pause_longer_than_any_timer_is_refused(after: float) -> None:
+    stance, effect = orders.apply(Stance(), Order("a", "pause", 0.0, "someone", resume_after=after))
+    assert (stance, effect.refused) == (Stance(), True)
 
 
 def test_a_rate_that_is_none_is_refused_and_not_met_again() -> None:
