@@ -19,7 +19,7 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any, Literal
 
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json, to_jsonable_python
 from temporalio import workflow
 from temporalio.common import RetryPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import (
@@ -182,7 +182,7 @@ async def start(
             processor=name,
             source=_source(reader),
             output=output,
-            params=dict(params or {}),
+            params=_json(params or {}),
             settings=check(settings),
             stop_when=None if stop_when is None else check_condition(stop_when),
             compensate=None if compensate is None else Compensator(*_named(compensate)),
@@ -270,6 +270,15 @@ def _source(reader: Any) -> Source:
         )
     inline = Items.from_args({"values": from_json(values)}).to_source()
     return replace(inline, key=found.key, skip=found._skip, limit=found._limit)
+
+
+def _json(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as they travel: of some values, such as dates, Temporal's own converter knows nothing."""
+    try:
+        found: dict[str, Any] = to_jsonable_python(dict(params))
+    except PydanticSerializationError as error:
+        raise UsageError(f"these parameters cannot be written as JSON: {error}") from None
+    return found
 
 
 def _safe(name: str) -> str:

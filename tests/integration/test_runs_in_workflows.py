@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -58,6 +59,13 @@ async def test_a_workflow_awaits_a_run_that_reads_as_any_other(engine: Engine) -
     assert_never_stuck(root)
 
 
+async def test_parameters_may_be_what_temporal_itself_cannot_write(engine: Engine) -> None:
+    async with serving(engine) as client:
+        handle = await begin(engine, client, [2], id=f"{engine.queue}-run", minus="decimal")
+        async with asyncio.timeout(10):
+            assert (await handle.result())[:2] == ["SUCCEEDED", 1]
+
+
 async def test_a_search_inside_a_workflow_returns_when_it_has_found_enough(engine: Engine) -> None:
     async with serving(engine) as client:
         handle = await begin(engine, client, search=True, max_concurrency=1, batch_size=1)
@@ -93,6 +101,7 @@ async def test_a_run_inside_a_workflow_is_undone_where_it_fails(engine: Engine) 
         ({"compensate": "halve", "id": "i" * 190}, "UsageError", "cannot be compensated"),
         ({"retires": 3}, "UsageError", "unknown option 'retires'"),
         ({"params": {"plus": 1}}, "UsageError", "no parameter 'plus'"),
+        ({"minus": "object"}, "UsageError", "cannot be written as JSON"),
         ({"id": "no/id"}, "UsageError", "cannot be a run id"),
         ({"items": [1234567] * 7_000}, "UsageError", "inside a workflow they may be"),
         ({"output": "s3://elsewhere"}, "NotAllowed", "outside the allowed roots"),

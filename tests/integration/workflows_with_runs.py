@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from temporalio import workflow
@@ -55,6 +56,8 @@ REDUCERS: dict[str, Any] = {
     "ready": fanout.reducers.Sum(),
     "named": "Above",
 }
+VALUES: dict[str, Any] = {"decimal": Decimal(1), "object": object()}
+"""Of which Temporal's converter knows nothing."""
 
 
 @workflow.defn
@@ -69,6 +72,8 @@ class Halves:
             said["stop_when"] = fanout.FirstSuccess()
         if "reduce" in said:
             said["reduce"] = REDUCERS.get(said["reduce"], said["reduce"])
+        if "minus" in said:
+            said["params"] = {"minus": VALUES[said.pop("minus")]}
         if said.pop("undone", False):
             said["compensate"] = double
         result = await fanout.workflow.execute(said.pop("processor", halve), reader, **said)
