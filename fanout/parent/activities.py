@@ -188,7 +188,7 @@ class ParentActivities:
         await load_run(store, order.nonce)
         queue = activity.info().task_queue.removesuffix(wire.control_queue(""))
         async with beating():
-            started = await start_automatically(activity.client(), order, queue)
+            started = await start_automatically(activity.client(), order, queue, self.bench.roots.check)
         return "" if started is None else started.run_id
 
     @activity.defn(name=wire.FINALIZE_ACTIVITY)

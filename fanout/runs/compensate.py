@@ -94,15 +94,18 @@ async def start_compensation(
     )
 
 
-async def start_automatically(client: Client, order: CompensateInput, task_queue: str) -> Started | None:
+async def start_automatically(
+    client: Client, order: CompensateInput, task_queue: str, check: Callable[[str], str]
+) -> Started | None:
     """Start the compensation of a run that is about to end, or find it; None where nothing is to be undone.
 
     Args:
         client: The worker's.
         order: Of the run.
         task_queue: The run's own.
+        check: Refuses a URL that must not be read, else returns it.
     """
-    links = await chains.look(open_store(order.output))
+    links = await chains.look(open_store(order.output), check)
     if not (await chains.totals(links)).succeeded:
         return None
     compensator = Compensator(order.compensate.processor, order.compensate.task_queue or task_queue)

@@ -5,9 +5,19 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
 
 import fanout
+from fanout.compensation import Compensator
+from fanout.inputs import CompensateInput
 from fanout.models import Status
+from fanout.parent.activities import ParentActivities
+from fanout.storage.markers import claim
+from fanout.storage.records import RunRecord
+from fanout.storage.roots import Roots
+from fanout.storage.stores import open_store
+from fanout.workers.workbench import Workbench
 from tests.integration.charges import (
     broken,
     charge,
@@ -143,3 +153,17 @@ async def test_the_last_worker_dies_as_the_run_is_canceled_and_the_next_one_star
     succeeded = [row.index async for row in run.results(ordered=True)]
     assert [row.index async for row in undoing.results(ordered=True)] == succeeded
     assert result.succeeded == len(succeeded) >= 20
+
+
+async def test_a_worker_looks_at_no_output_outside_of_its_roots_to_compensate(engine: Engine) -> None:
+    client = await engine.client(refund)
+    output = (engine.folder / "out" / "run" / "execution").as_uri()
+    outside = (engine.folder.parent / "outside").as_uri()
+    source = fanout.Range(1).to_source()
+    await claim(
+        open_store(output), RunRecord("nonce", "run", "execution", "refund", "1", source, previous=outside)
+    )
+    activities = ParentActivities(Workbench({}, Roots([str(engine.folder)]), threads=1, processes=1))
+    order = CompensateInput(output, "nonce", Compensator("undo"))
+    with pytest.raises(ApplicationError, match="outside the allowed roots"):
+        await ActivityEnvironment(client).run(activities.compensate, order)
