@@ -157,7 +157,7 @@ class Reader(ABC):
         """
         return 0
 
-    async def check_same(self, store: Store, earlier: Store, page: Page) -> None:
+    async def check_same(self, store: Store, earlier: Store, page: Page) -> bool:
         """Check that a page is of the same source as an earlier run has planned, as far as the reader can know.
 
         Args:
@@ -165,10 +165,13 @@ class Reader(ABC):
             earlier: Where it did so for the earlier run.
             page: A page that `scan` returned, or a part of one.
 
+        Returns:
+            Whether the earlier run is known to have planned that page.
+
         Raises:
             SourceError: The source has changed since.
         """
-        return
+        return False
 
     def __repr__(self) -> str:
         return self.kind

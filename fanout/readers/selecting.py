@@ -108,7 +108,9 @@ async def next_selected(
             again.source, files, store, step=place.step, cursor=place.cursor, seen=place.seen
         )
         for link in _planned_alike(again.undone or again.links):
-            await reader.check_same(store, link.store, scan.page)
+            # Outcomes rest on the first plan of a page. A later one that differs was refused, and nothing rests on it.
+            if await reader.check_same(store, link.store, scan.page):
+                break
         page = await _write(again, store, scan.page, selected)
         place = replace(place, step=place.step + 1, cursor=scan.cursor, seen=scan.page.end)
         if scan.cursor is None:

@@ -196,19 +196,20 @@ class TextReader(Reader):
         """Say how large the largest item is, by the marks around it."""
         return (await indexes.load(store, page.locator["index"])).heaviest if page.count else 0
 
-    async def check_same(self, store: Store, earlier: Store, page: Page) -> None:
+    async def check_same(self, store: Store, earlier: Store, page: Page) -> bool:
         """Compare the files of a page with those that the same page had then; one that is new is none of that run's."""
         path = page.locator.get("index")
         if path is None:
-            return
+            return False
         try:
             before = await indexes.load(earlier, path)
         except ObjectMissing:
-            return
+            return False
         now = await indexes.load(store, path)
         for ours, theirs in zip_longest(now.files, before.files):
             if ours is None or theirs is None or ours.file != theirs.file:
                 raise changed((ours or theirs).file)
+        return True
 
     async def fit(
         self, files: Files, store: Store, page: Page, start: int, count: int, most: int

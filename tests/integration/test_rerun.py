@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -233,6 +234,26 @@ async def test_a_source_that_has_changed_since_is_refused(engine: Engine) -> Non
             await started.result()
         # What was there before is read as ever.
         await check(started, [4, 5], 30)
+
+
+async def test_a_source_that_is_as_it_was_again_is_taken_after_a_refusal(engine: Engine) -> None:
+    path = write_lines(engine.folder / "in.jsonl", range(30))
+    before = path.stat()
+    broken.update({4, 5})
+    async with engine.worker(fixable) as client:
+        run = (await engine.run(client, fixable, fanout.JsonLines(path))).run
+        broken.clear()
+        write_lines(path, range(1, 31))
+        for _ in range(2):
+            run = await run.rerun()
+            engine.started.append((client, run))
+            with pytest.raises(fanout.RunFailed, match="changed since the run was planned"):
+                await run.result()
+        write_lines(path, range(30))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        run, result = await again(engine, client, run)
+        assert (result.items, result.succeeded) == (2, 2)
+        await check(run, [], 30)
 
 
 async def test_a_rerun_that_no_worker_could_plan_leaves_the_run_as_it_was(engine: Engine) -> None:
