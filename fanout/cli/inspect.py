@@ -17,7 +17,7 @@ from fanout.cli.forgotten import describe_forgotten
 from fanout.cli.outcome import settle, style_of
 from fanout.cli.reducing import read_reduced, words
 from fanout.cli.sources import parse_duration
-from fanout.errors import FanoutError, NoServer, NoWorker, RunNotFound, UsageError
+from fanout.errors import FanoutError, NoServer, NoWorker, RunFailed, RunNotFound, UsageError
 from fanout.models import Progress, RunResult, Status
 from fanout.observability.bar import advice, no_worker, show
 from fanout.observability.drawing import amount, clock, one_line, per_second
@@ -115,9 +115,10 @@ async def status(
             info = await handle.info()
         except RunNotFound:
             return await describe_forgotten(run, await handle.output(), as_json=as_json)
-        pollers, trouble, progress, compensation = await asyncio.gather(
+        pollers, trouble, error, progress, compensation = await asyncio.gather(
             handle.pollers(),
             _nothing() if info.closed else handle.trouble(),
+            _error(handle) if info.closed else _nothing(),
             _progress(handle),
             _compensation(handle) if info.closed else _nothing(),
         )
@@ -132,6 +133,7 @@ async def status(
                 "progress": None if shown is None else asdict(shown),
                 "pollers": pollers,
                 "trouble": trouble,
+                "error": error,
                 "web": handle.web_url,
                 "compensation": None if compensation is None else asdict(compensation),
                 "reduced": reduced,
@@ -139,7 +141,7 @@ async def status(
             }
         )
         return exits.SUCCEEDED
-    _describe(handle, info, shown, pollers, trouble, compensation, reduced)
+    _describe(handle, info, shown, pollers, trouble or error, compensation, reduced)
     if listed is not None:
         listing.show(listed, 0 if shown is None else shown.ended)
     for text in (unknown, *_remarks(info, shown)):
@@ -153,6 +155,19 @@ async def _compensation(handle: Run) -> RunInfo | None:
     with contextlib.suppress(FanoutError):
         found = await handle.compensation()
         return None if found is None else await found.info()
+    return None
+
+
+async def _error(handle: Run) -> str | None:
+    """Return why a run that has ended did not complete."""
+    try:
+        async with asyncio.timeout(WORKERS_WITHIN):
+            await handle.result()
+    except RunFailed as error:
+        return str(error)
+    except (FanoutError, TimeoutError):
+        # The store is away, or the run was reset, and goes on.
+        return None
     return None
 
 
@@ -295,7 +310,9 @@ def _describe(
     if progress is not None and (progress.total or info.closed is None):
         rows += _numbers(progress)
     if trouble:
-        rows.append(("trouble", Text(one_line(trouble, LONGEST_TROUBLE), style="yellow")))
+        rows.append(
+            ("error" if info.closed else "trouble", Text(one_line(trouble, LONGEST_TROUBLE), style="yellow"))
+        )
     if reduced is not None:
         rows.append(("reduced", words(reduced)))
     rows.append(("output", display(info.output)))

@@ -193,3 +193,6 @@ def test_an_unknown_processor_name_fails_the_run_with_those_there_are(served: Pr
     assert done.returncode == 1
     assert "no processor 'thumbnail' is registered" in done.stderr
     assert "double" in done.stderr
+    status = served.fanout("status", run_id)
+    assert re.search(r"error +run .* failed: .*no processor 'thumbnail' is registered", status.stdout)
+    assert "thumbnail" in json.loads(served.fanout("status", run_id, "--json").stdout)["error"]
