@@ -7,7 +7,7 @@ import secrets
 import uuid
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from temporalio.client import Client
 from temporalio.service import RPCError, TLSConfig
@@ -37,6 +37,7 @@ from fanout.storage.stores import Store, open_store
 DEFAULT_ADDRESS = "localhost:7233"
 
 IfExists = Literal["fail", "attach", "new"]
+_IF_EXISTS = get_args(IfExists)
 
 
 async def connect(
@@ -128,6 +129,10 @@ async def start(
         RunExists: A run of that id exists.
         NoServer: The server does not answer.
     """
+    if if_exists not in _IF_EXISTS:
+        raise UsageError(
+            f"if_exists is one of {', '.join(repr(one) for one in _IF_EXISTS)}, not {if_exists!r}"
+        )
     wanted = processor if isinstance(processor, str) else as_processor(processor)
     name = wanted if isinstance(wanted, str) else wanted.name
     checked = check(settings)

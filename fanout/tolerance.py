@@ -8,6 +8,8 @@ from fractions import Fraction
 from math import ceil, sqrt
 from typing import Any
 
+from pydantic_core import PydanticCustomError
+
 SAMPLE = 1_000
 """Settled items below which a rate of failures says little."""
 
@@ -94,12 +96,15 @@ def parse(said: str | int) -> Tolerance:
         return Tolerance(share=number / 100)
     if found and not found["percent"] and number.denominator == 1:
         return Tolerance(count=int(number))
-    raise ValueError(f"say a number of items, such as 100, or a percentage, such as '2.5%', not {said!r}")
+    raise ValueError("say a number of items, such as 100, or a percentage, such as '2.5%'")
 
 
 def normal(said: Any) -> Any:
     """Return what stands in options for what `parse` takes."""
-    return None if said is None else str(parse(said))
+    try:
+        return None if said is None else str(parse(said))
+    except ValueError as error:
+        raise PydanticCustomError("tolerance", "{reason}", {"reason": str(error)}) from None
 
 
 def of(said: str | int | None, sample: int | None) -> Tolerance:

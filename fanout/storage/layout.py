@@ -35,15 +35,16 @@ _PART_DIGITS = 5
 _POSITION_DIGITS = 12
 
 
-def check_run_id(run_id: str) -> str:
+def check_run_id(run_id: object) -> str:
     """Return a run id that can name a folder, an object and a workflow.
 
     Raises:
         UsageError: It has other characters than letters, digits and `._~@+=:-`, or is too long.
     """
-    if not _RUN_ID.fullmatch(run_id):
+    if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
+        shown = run_id[:220] if isinstance(run_id, str) else run_id
         raise UsageError(
-            f"{run_id[:220]!r} cannot be a run id: use letters, digits and ._~@+=:- "
+            f"{shown!r} cannot be a run id: use letters, digits and ._~@+=:- "
             "(a letter or digit first), at most 200 characters"
         )
     return run_id

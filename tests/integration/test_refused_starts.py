@@ -97,8 +97,8 @@ async def test_a_wrong_parameter_is_refused_before_the_run_starts_and_by_the_run
         raise fanout.UsageError(said.partition(" failed: ")[2])
 
 
-@pytest.mark.parametrize("run_id", ["a/b", "../up", "x" * 201, "-dash", "tab\t", "ü"])
-async def test_an_id_that_cannot_name_a_folder_is_refused(engine: Engine, run_id: str) -> None:
+@pytest.mark.parametrize("run_id", ["a/b", "../up", "x" * 201, "-dash", "tab\t", "ü", 5])
+async def test_an_id_that_cannot_name_a_folder_is_refused(engine: Engine, run_id: Any) -> None:
     client = await engine.client(name_of)
     with pytest.raises(fanout.UsageError, match="cannot be a run id"):
         await engine.start(client, name_of, fanout.Range(3), id=run_id)
@@ -124,6 +124,10 @@ async def test_an_id_that_exists_is_refused_joined_or_started_anew_as_one_says(e
         first = await engine.run(client, name_of, [{"id": 1}], id=f"{engine.queue}-same")
         with pytest.raises(fanout.RunExists, match="exists; watch it with .*if_exists='attach'"):
             await engine.start(client, name_of, [{"id": 2}], id=f"{engine.queue}-same")
+        with pytest.raises(
+            fanout.UsageError, match="if_exists is one of 'fail', 'attach', 'new', not 'replace'"
+        ):
+            await engine.start(client, name_of, [{"id": 2}], id=f"{engine.queue}-other", if_exists="replace")
         joined = await engine.run(client, name_of, [{"id": 2}], id=f"{engine.queue}-same", if_exists="attach")
         assert joined.result == first.result
         assert joined.results == {0: "1"}

@@ -29,7 +29,9 @@ def test_a_number_or_a_percentage_may_fail(said: str | int, allowed: int) -> Non
 
 @pytest.mark.parametrize("said", ["", "some", "-1", "101%", "1.5", "1e3", True, "5%%", "½"])
 def test_anything_else_is_refused_with_what_may_be_said(said: Any) -> None:
-    with pytest.raises(UsageError, match="option tolerated_failures: .*a percentage, such as '2.5%', not"):
+    with pytest.raises(
+        UsageError, match="option tolerated_failures: say .*a percentage, such as '2.5%', got"
+    ):
         check({"tolerated_failures": said})
 
 
