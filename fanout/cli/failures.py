@@ -48,9 +48,13 @@ async def failures(
             return exits.SUCCEEDED
         rows = limited(_of_type(handle.rows("failures", ordered=True), error_type), limit)
         if as_json or not sys.stdout.isatty():
+            count = 0
             with say.stdout() as out:
                 async for some in rows:
                     out.write(b"\n".join(some) + b"\n")
+                    count += len(some)
+            if not count:
+                _say_none(run, error_type)
             return exits.SUCCEEDED
         shown = [json.loads(row) async for some in rows for row in some]
     if not shown:

@@ -116,7 +116,7 @@ async def run(
         ending = shown(started, module, serving)
         flags = " --local" if connection.local else ""
         more = _continuation(started.id) if reading.limit is not None else None
-        attach = f"{_command(started.id, drop=('--continue',))} --if-exists attach"
+        attach = f"{_command(started.id, drop=('--continue', '--if-exists'))} --if-exists attach"
         with detaching(started, connection, module, attach):
             code = await settle(ending, as_json=as_json, flags=flags, more=more)
             if connection.local and undo is not None:

@@ -59,7 +59,7 @@ def test_ctrl_c_stops_everything_and_the_run_goes_on_later(empty: Project) -> No
     typed = ["run", "jobs:gated", "1..50", "--id", "long", "--local", "--processes", "1"]
     terminal = pexpect.spawn(
         COMMAND,
-        typed,
+        [*typed, "--if-exists", "new"],
         cwd=str(empty.folder),
         env=empty.environment,
         encoding="utf-8",
