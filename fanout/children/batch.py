@@ -112,7 +112,7 @@ class BatchActivity:
             raise
 
     async def _run(self, batch: BatchInput, life: Life) -> BatchOutput:
-        store = open_store(self._bench.roots.check(batch.output))
+        store = open_store(self._bench.roots.check_output(batch.output))
         record = await load_run(store, batch.nonce)
         partition = partition_of(commit_path(batch.key))
         with bound_contextvars(run=record.run_id, partition=partition, batch=batch.key):

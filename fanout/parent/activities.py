@@ -76,7 +76,7 @@ class ParentActivities:
             check_ordinary(processor)
         options = resolve(run.settings, processor.settings, run.environment)
         output = layout.output_url(run.store, order.run_id, order.execution)
-        store = open_store(self.bench.roots.check(output))
+        store = open_store(self.bench.roots.check_output(output))
         if order.step == 0:
             await claim(
                 store,
@@ -121,9 +121,9 @@ class ParentActivities:
     async def _close(self, run: RunInput) -> None:
         """Fix what counts of the outputs that a rerun begins from, or that a compensation undoes."""
         if run.rerun is not None and run.previous is not None:
-            await views.close(open_store(self.bench.roots.check(run.previous)))
+            await views.close(open_store(self.bench.roots.check_output(run.previous)))
         if run.undone is not None:
-            await views.close(open_store(self.bench.roots.check(run.undone.output)))
+            await views.close(open_store(self.bench.roots.check_output(run.undone.output)))
 
     async def _undone(self, run: RunInput) -> list[Link]:
         """Return the outputs that a compensation undoes; nothing for other runs."""
@@ -147,7 +147,7 @@ class ParentActivities:
         Raises:
             ApplicationError: Items are lost or there twice; not retried.
         """
-        store = open_store(self.bench.roots.check(order.output))
+        store = open_store(self.bench.roots.check_output(order.output))
         record = await load_run(store, order.nonce)
         selected = await selections.of(store)
         folds = self.bench.folds(record)
@@ -171,7 +171,7 @@ class ParentActivities:
     @failing
     async def count(self, order: CountInput) -> Totals:
         """Count what is committed by now; return the sums."""
-        store = open_store(self.bench.roots.check(order.output))
+        store = open_store(self.bench.roots.check_output(order.output))
         async with beating():
             await load_run(store, order.nonce)
             return await committed(store)
@@ -184,7 +184,7 @@ class ParentActivities:
         Raises:
             ApplicationError: It cannot be started; not retried.
         """
-        store = open_store(self.bench.roots.check(order.output))
+        store = open_store(self.bench.roots.check_output(order.output))
         await load_run(store, order.nonce)
         queue = activity.info().task_queue.removesuffix(wire.control_queue(""))
         async with beating():
@@ -199,7 +199,7 @@ class ParentActivities:
         Raises:
             ApplicationError: The partitions do not tile the run; not retried.
         """
-        store = open_store(self.bench.roots.check(order.output))
+        store = open_store(self.bench.roots.check_output(order.output))
         async with beating():
             record = await load_run(store, order.nonce)
             await self._end_items(record, order.result)

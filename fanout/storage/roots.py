@@ -137,6 +137,13 @@ class Roots:
             NotAllowed: It lies elsewhere.
             UsageError: It is not a URL that fanout knows.
         """
+        return self._check(url, levels=1)
+
+    def check_output(self, url: str) -> str:
+        """Do the same for the output of a run, which lies two folders below its store: what is to be allowed."""
+        return self._check(url, levels=2)
+
+    def _check(self, url: str, levels: int) -> str:
         real = canonical(url)
         if any(_below(real, root) for root in self.urls):
             return real
@@ -145,7 +152,7 @@ class Roots:
         known = ", ".join(display(root) for root in self.urls) or "none"
         raise NotAllowed(
             f"{shown}{links} is outside the allowed roots ({known}); start the worker with "
-            f"`--allow-root {_suggestion(real)}`, or add it to FANOUT_ALLOWED_ROOTS"
+            f"`--allow-root {_suggestion(real, levels)}`, or add it to FANOUT_ALLOWED_ROOTS"
         )
 
 
@@ -159,9 +166,12 @@ def _below(url: str, root: str) -> bool:
     return url == root or url.startswith(root if root.endswith("/") else root + "/")
 
 
-def _suggestion(url: str) -> str:
+def _suggestion(url: str, levels: int) -> str:
     if url.startswith("file://"):
-        return str(to_path(url).parent)
+        path = to_path(url)
+        for _ in range(levels):
+            path = path.parent
+        return str(path)
     scheme, rest = url.split("://", 1)
     return f"{scheme}://{rest.split('/', 1)[0]}"
 

@@ -204,7 +204,7 @@ async def test_an_output_outside_the_workers_roots_fails_the_run_with_how_to_all
         said = await failing_run(await engine.start(client, name_of, [{"id": 1}], output=elsewhere))
     assert f"{elsewhere}" in said
     assert "is outside the allowed roots" in said
-    assert "--allow-root" in said
+    assert f"`--allow-root {elsewhere.resolve()}`" in said
     assert not list(elsewhere.rglob("_RUN"))
 
 
