@@ -9,7 +9,7 @@ from fanout.patterns.calls import Activity, SyncActivity, as_call
 from fanout.patterns.limit import Limit
 from fanout.patterns.options import CallOptions
 from fanout.patterns.results import ItemResult
-from fanout.patterns.window import Window, one_by_one, shown
+from fanout.patterns.window import Window, iterated, one_by_one, shown
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -181,4 +181,6 @@ def as_completed(
     """
     call = as_call(activity, result_type, options)
     raising = not return_exceptions
-    return Window(one_by_one(call), list(items), max_concurrency, shown(return_exceptions), raising=raising)
+    return Window(
+        one_by_one(call), list(iterated(items)), max_concurrency, shown(return_exceptions), raising=raising
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
@@ -245,11 +245,19 @@ def stream(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
     return aiter(items) if isinstance(items, AsyncIterable) else _Stream(items)
 
 
+def iterated(items: Iterable[Any]) -> Iterator[Any]:
+    """Return an iterator over what a workflow gave as items."""
+    try:
+        return iter(items)
+    except TypeError:
+        raise refusal(f"items are something to go over, such as a list, not {type(items).__name__}") from None
+
+
 class _Stream:
     """An iterable, as what is awaited."""
 
     def __init__(self, items: Iterable[Any]) -> None:
-        self._items = iter(items)
+        self._items = iterated(items)
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
@@ -36,6 +36,10 @@ class Misuse:
             )
         if what == "no concurrency":
             return await patterns.gather(half, [1], max_concurrency=0, start_to_close_timeout=MINUTE)
+        if what == "no items":
+            return await patterns.gather(half, cast("Any", 5), start_to_close_timeout=MINUTE)
+        if what == "no items of a loop":
+            return patterns.as_completed(half, cast("Any", 5), start_to_close_timeout=MINUTE)
         if what == "no chunk":
             return patterns.chunked(half, [1], chunk_size=0, start_to_close_timeout=MINUTE)
         if what == "nothing first":

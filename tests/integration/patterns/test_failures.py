@@ -101,6 +101,8 @@ async def test_where_none_succeeds_the_error_counts_the_reasons(stage: Stage) ->
             "summary: give it to patterns.activity() or patterns.child(), where the call is made",
         ),
         ("no concurrency", "max_concurrency is 0: nothing would ever begin"),
+        ("no items", "items are something to go over, such as a list, not int"),
+        ("no items of a loop", "items are something to go over, such as a list, not int"),
         ("no chunk", "chunk_size is 0: a chunk has at least one item"),
         ("nothing first", "there are no items to take the first of"),
         ("not entered", "a window is entered first: async with patterns.sliding_window"),
