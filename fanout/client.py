@@ -37,7 +37,6 @@ from fanout.storage.stores import Store, open_store
 DEFAULT_ADDRESS = "localhost:7233"
 
 IfExists = Literal["fail", "attach", "new"]
-_IF_EXISTS = get_args(IfExists)
 
 
 async def connect(
@@ -129,10 +128,8 @@ async def start(
         RunExists: A run of that id exists.
         NoServer: The server does not answer.
     """
-    if if_exists not in _IF_EXISTS:
-        raise UsageError(
-            f"if_exists is one of {', '.join(repr(one) for one in _IF_EXISTS)}, not {if_exists!r}"
-        )
+    if if_exists not in get_args(IfExists):
+        raise UsageError(f"if_exists is 'fail', 'attach' or 'new', not {if_exists!r}")
     wanted = processor if isinstance(processor, str) else as_processor(processor)
     name = wanted if isinstance(wanted, str) else wanted.name
     checked = check(settings)

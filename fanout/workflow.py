@@ -17,7 +17,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic_core import PydanticSerializationError, from_json, to_json, to_jsonable_python
 from temporalio import workflow
@@ -49,6 +49,8 @@ from fanout.reducing import Reducer, as_reduction
 from fanout.reduction import Reduction
 from fanout.stopping import StopWhen, check_condition
 from fanout.storage.layout import check_run_id
+
+IfExists = Literal["fail", "new"]
 
 PREPARING = timedelta(minutes=10)
 
@@ -142,7 +144,7 @@ async def start(
     id: str | None = None,
     task_queue: str | None = None,
     output: str | None = None,
-    if_exists: Literal["fail", "new"] = "fail",
+    if_exists: IfExists = "fail",
     params: Mapping[str, Any] | None = None,
     stop_when: StopWhen | None = None,
     compensate: Processor[..., Any] | Callable[..., Any] | str | None = None,
@@ -175,6 +177,8 @@ async def start(
     name, own_queue = _named(processor)
     queue = task_queue or own_queue or workflow.info().task_queue
     try:
+        if if_exists not in get_args(IfExists):
+            raise UsageError(f"if_exists is 'fail' or 'new' inside a workflow, not {if_exists!r}")
         run_id = check_run_id(id or f"{_safe(name)}-{workflow.uuid4().hex[:12]}")
         given = PrepareInput(
             run_id=run_id,

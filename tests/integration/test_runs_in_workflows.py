@@ -103,6 +103,11 @@ async def test_a_run_inside_a_workflow_is_undone_where_it_fails(engine: Engine) 
         ({"params": {"plus": 1}}, "UsageError", "no parameter 'plus'"),
         ({"minus": "object"}, "UsageError", "cannot be written as JSON"),
         ({"id": "no/id"}, "UsageError", "cannot be a run id"),
+        (
+            {"if_exists": "attach"},
+            "UsageError",
+            "if_exists is 'fail' or 'new' inside a workflow, not 'attach'",
+        ),
         ({"items": [1234567] * 7_000}, "UsageError", "inside a workflow they may be"),
         ({"output": "s3://elsewhere"}, "NotAllowed", "outside the allowed roots"),
     ],

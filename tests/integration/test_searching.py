@@ -9,11 +9,14 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 
 import fanout
+from fanout.cli.forgotten import describe_forgotten
 from fanout.errors import RunFailed
 from fanout.models import Status
 from fanout.storage.reading import stored
+from fanout.storage.roots import to_path
 from fanout.storage.stores import open_store
 from tests.integration.engine import Engine, published
+from tests.integration.test_retention import command, said
 from tests.integration.test_stopping import shapes
 from tests.waiting import eventually
 
@@ -90,7 +93,9 @@ async def test_a_search_for_several_counts_them_over_all_partitions(engine: Engi
     assert 5 <= result.matched < ITEMS // 50
 
 
-async def test_matches_are_counted_while_a_search_goes_on(engine: Engine) -> None:
+async def test_matches_are_counted_while_a_search_goes_on_and_afterwards(
+    engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with engine.worker(needle) as client:
         run = await engine.start(
             client, needle, fanout.Range(ITEMS), params={"every": 50}, max_concurrency=20, partition_size=250,
@@ -108,6 +113,12 @@ async def test_matches_are_counted_while_a_search_goes_on(engine: Engine) -> Non
     assert 0 < seen.matched <= seen.succeeded
     assert (await run.progress()).matched == result.matched == ITEMS // 50
     assert (await stored(open_store(result.output))).matched == ITEMS // 50
+    assert said((await command(engine, "status", run.id))[1])["matches"] == f"{ITEMS // 50}"
+    # Of a run that the server has forgotten: by its manifest, and without one by its commits.
+    for _ in range(2):
+        assert await describe_forgotten(run.id, result.output, as_json=False) == 0
+        assert said(capsys.readouterr().out)["matches"] == f"{ITEMS // 50}"
+        (to_path(result.output) / "manifest.json").unlink(missing_ok=True)
 
 
 async def test_a_match_in_threads_ends_a_search(engine: Engine) -> None:
