@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Protocol
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
+from fanout import quick
 from fanout.messages import Interim, Standing
 from fanout.stopping import has_come
 from fanout.wire import INTERIM_SIGNAL
@@ -31,18 +33,31 @@ class Node(Protocol):
         """What it would tell the node above just now."""
 
 
-async def keep_telling(node: Node) -> None:
-    """Tell the workflow above of a node as often as it wants to hear."""
-    above = workflow.info().parent
-    told = node.told = node.told or node.interim
-    while above is not None:
-        await workflow.wait_condition(lambda: is_news(told, node))  # noqa: B023 - awaited here
-        told = node.interim
-        # It may have ended.
-        with contextlib.suppress(FailureError):
-            await workflow.get_external_workflow_handle(above.workflow_id).signal(INTERIM_SIGNAL, told)
-        # Not before: one that continues as new meanwhile takes back what it was about to tell.
-        node.told = told
+@contextlib.contextmanager
+def telling(node: Node) -> Iterator[None]:
+    """Tell the workflow above of a node as often as it wants to hear, as long as the block lasts."""
+    ended = False
+
+    async def keep() -> None:
+        above = workflow.info().parent
+        told = node.told = node.told or node.interim
+        # The SDK forgets a cancellation that comes while a signal is on its way. Another one, after the workflow's end,
+        # the server would refuse together with that end, again and again.
+        while above is not None and not ended:
+            await workflow.wait_condition(lambda: is_news(told, node))  # noqa: B023 - awaited here
+            told = node.interim
+            # It may have ended.
+            with contextlib.suppress(FailureError):
+                await workflow.get_external_workflow_handle(above.workflow_id).signal(INTERIM_SIGNAL, told)
+            # Not before, nor where the block has ended: then it takes back what it was about to tell.
+            if not ended:
+                node.told = told
+
+    with quick.alongside(keep()):
+        try:
+            yield
+        finally:
+            ended = True
 
 
 def is_news(told: Interim, node: Node) -> bool:

@@ -9,9 +9,9 @@ from fanout.children.partition import Partition
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
-    from fanout import quick, wire
+    from fanout import wire
     from fanout.errors import FanoutError
-    from fanout.interim import keep_telling
+    from fanout.interim import telling
     from fanout.messages import BranchInput, BranchOutput, NodeProgress, Spare, Standing
 
 
@@ -26,7 +26,7 @@ class PartitionWorkflow:
     @workflow.run
     async def run(self, branch: BranchInput) -> BranchOutput:
         """Run the range to its end, continuing as new as often as it takes."""
-        with quick.alongside(keep_telling(self._partition)):
+        with telling(self._partition):
             ended = await self._partition.run()
         if ended is None:
             await workflow.wait_condition(workflow.all_handlers_finished)

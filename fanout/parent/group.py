@@ -7,9 +7,9 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from pydantic import ValidationError
 
-    from fanout import quick, wire
+    from fanout import wire
     from fanout.errors import FanoutError
-    from fanout.interim import keep_telling
+    from fanout.interim import telling
     from fanout.messages import BranchInput, BranchOutput, Interim, NodeProgress, Standing
     from fanout.parent.branch import Branch
     from fanout.parent.tiler import Span, Tiler
@@ -43,7 +43,7 @@ class GroupWorkflow:
     @workflow.run
     async def run(self, branch: BranchInput) -> BranchOutput:
         """Run the range to its end."""
-        with quick.alongside(keep_telling(self._branch)):
+        with telling(self._branch):
             output = await self._branch.run(self._next_span)
         taken = output.items
         left = self._count - taken

@@ -25,8 +25,8 @@ FIRST = ITEMS // 10
 
 
 @fanout.processor
-async def needle(number: int, *, every: int = ITEMS) -> str | None:
-    await asyncio.sleep(0.01)
+async def needle(number: int, *, every: int = ITEMS, seconds: float = 0.01) -> str | None:
+    await asyncio.sleep(seconds)
     return f"found {number}" if number % every == FIRST % every else None
 
 
@@ -73,10 +73,11 @@ async def test_a_batch_that_has_found_enough_ends_at_once_and_takes_the_others_o
     async with engine.worker(needle) as client:
         run = await engine.start(
             client, needle, fanout.Range(ITEMS), max_concurrency=20, batch_size=300, batch_concurrency=5,
-            stop_when=fanout.FirstSuccess(),
+            params={"seconds": 0.05}, stop_when=fanout.FirstSuccess(),
         )  # fmt: skip
         result = await run.result()
-    # Four batches side by side: each has begun about as many items as the one with the match.
+    # Four batches side by side: each has begun about as many items as the one with the match. They last long enough
+    # for a busy machine to begin one of them a second later.
     assert result.matched == 1
     assert FIRST < result.succeeded < 0.75 * ITEMS
 
