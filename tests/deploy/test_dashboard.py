@@ -95,6 +95,10 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
             lambda: made.series("rate(temporal_long_request_failure[30s] offset 2s) > 0"),
             lambda: project.log(worker),
         )
+    except AssertionError as error:
+        error.add_note(f"the server {'is there' if server.running else 'has died'}:\n{server.log_tail(50)}")
+        raise
+    else:
         yield made
     finally:
         prometheus.terminate()
