@@ -23,8 +23,9 @@ _FILE_SAFE = "/*[]~!$&'()+,;=:@"
 _WEB_SAFE = _FILE_SAFE + "%"
 _PORTS = {"http": 80, "https": 443}
 _SECRETS = re.compile(
-    r"sig|signature|(access_)?token|api[-_]?key|awsaccesskeyid|password|secret|x-(amz|goog)-(signature|credential)"
-    r"|x-amz-security-token",
+    # Those of a listing's pages are no secrets.
+    r"(?!(?:page|next|continuation)[-_]?token).*(?:token|secret|passw(?:or)?d|signature|credential)"
+    r"|.*(?:api|access|auth|private)[-_]?key(?:[-_]?id)?|sig|auth(?:orization)?",
     re.IGNORECASE,
 )
 

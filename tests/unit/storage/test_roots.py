@@ -67,6 +67,13 @@ def test_urls_are_normalized(given_url: str, normal: str) -> None:
         ("https://user:SECRET@host/x", "credentials"),
         ("https://host/x?X-Amz-Signature=SECRET", "signature"),
         ("https://host/x?sv=1&sig=SECRET", "signature"),
+        *(
+            (f"https://host/x?{name}=SECRET", "signature or token")
+            for name in (
+                *("access_token", "accessToken", "private_token", "auth-token", "X-Amz-Security-Token"),
+                *("client_secret", "password", "passwd", "api_key", "apikey", "AWSAccessKeyId", "auth"),
+            )
+        ),
         ("s3://", "bucket"),
         ("s3://bucket/a/../b", "'..'"),
         ("https://host/a/%2e%2e%2fb", "'..'"),
@@ -84,6 +91,14 @@ def test_urls_that_cannot_be_used_are_refused_without_their_secrets(url: str, te
             refuse(url)
         assert text in str(caught.value)
         assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["page", "page_token", "nextToken", "key", "author", "keyword", "signed", "design"]
+)
+def test_what_no_secret_has_as_its_name_may_be_in_a_query(name: str) -> None:
+    url = f"https://host/x?{name}=2"
+    assert roots.to_url(url) == url
 
 
 def test_a_displayed_web_address_has_no_query() -> None:
