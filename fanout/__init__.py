@@ -183,7 +183,7 @@ _HOMES = {
     "stopping": ["CounterAbove", "FirstSuccess"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
+_FOR_CLIENTS = {"client", "planning.look", "runs.housekeeping", "runs.schedules", "session", "workers.health"}
 
 _MODULES = ("reducers", "workflow")
 
@@ -193,6 +193,9 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"fanout.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'fanout' has no attribute {name!r}")
+    if _HOME_OF[name] in _FOR_CLIENTS:
+        # Here, since the sandbox of a workflow may refuse to import what it asks for.
+        importlib.import_module("fanout.outside").refuse_in_workflows(name)
     value = getattr(importlib.import_module(f"fanout.{_HOME_OF[name]}"), name)
     globals()[name] = value
     return value

@@ -18,6 +18,7 @@ from fanout.errors import RunExists, RunNotFound, UsageError
 from fanout.models import ItemResult, Status
 from fanout.observability import details
 from fanout.options import check, from_environment
+from fanout.outside import refuse_in_workflows
 from fanout.plugin import Plugin, store_of
 from fanout.processors import Processor, as_processor
 from fanout.readers import Items, Reader
@@ -62,6 +63,7 @@ async def connect(
         NoServer: No Temporal server answers there; `ServerRefuses` where one does, and refuses this client.
         UsageError: What is configured cannot be read, or cannot be.
     """
+    refuse_in_workflows("connect")
     found = profiles.load(profile)
     said = {"target_host": address, "namespace": namespace, "api_key": api_key, "tls": tls}
     found.update({name: value for name, value in said.items() if value is not None})
@@ -128,6 +130,7 @@ async def start(
         RunExists: A run of that id exists.
         NoServer: The server does not answer.
     """
+    refuse_in_workflows("start")
     if if_exists not in get_args(IfExists):
         raise UsageError(f"if_exists is 'fail', 'attach' or 'new', not {if_exists!r}")
     wanted = processor if isinstance(processor, str) else as_processor(processor)
@@ -207,6 +210,7 @@ async def list_runs(
         task_queue: Only runs of this queue.
         limit: How many at most.
     """
+    refuse_in_workflows("list_runs")
     attributes = await searchattributes.registered(client)
     conditions = [f"WorkflowType = '{wire.RUN_WORKFLOW}'"]
     if task_queue is not None:

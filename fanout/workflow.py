@@ -14,6 +14,7 @@ at files or the environment.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -143,7 +144,7 @@ async def start(
     *,
     id: str | None = None,
     task_queue: str | None = None,
-    output: str | None = None,
+    output: str | os.PathLike[str] | None = None,
     if_exists: IfExists = "fail",
     params: Mapping[str, Any] | None = None,
     stop_when: StopWhen | None = None,
@@ -177,6 +178,8 @@ async def start(
     name, own_queue = _named(processor)
     queue = task_queue or own_queue or workflow.info().task_queue
     try:
+        if not isinstance(queue, str):
+            raise UsageError(f"a task queue has a name, not {queue!r}")
         if if_exists not in get_args(IfExists):
             raise UsageError(f"if_exists is 'fail' or 'new' inside a workflow, not {if_exists!r}")
         run_id = check_run_id(id or f"{_safe(name)}-{workflow.uuid4().hex[:12]}")
@@ -185,7 +188,7 @@ async def start(
             nonce=workflow.uuid4().hex,
             processor=name,
             source=_source(reader),
-            output=output,
+            output=None if output is None else _path_or_url(output),
             params=_json(params or {}),
             settings=check(settings),
             stop_when=None if stop_when is None else check_condition(stop_when),
@@ -194,6 +197,8 @@ async def start(
         )
     except FanoutError as error:
         raise _refused(error) from None
+    except (TypeError, ValueError) as error:
+        raise _refused(UsageError(f"an argument of this run does not fit: {error}")) from None
     order = await _prepare(given, queue)
     starting = workflow.start_child_workflow(
         wire.RUN_WORKFLOW,
@@ -274,6 +279,13 @@ def _source(reader: Any) -> Source:
         )
     inline = Items.from_args({"values": from_json(values)}).to_source()
     return replace(inline, key=found.key, skip=found._skip, limit=found._limit)
+
+
+def _path_or_url(output: str | os.PathLike[str]) -> str:
+    found = os.fspath(output)
+    if not isinstance(found, str):
+        raise UsageError(f"an output is a path or URL, not {output!r}")
+    return found
 
 
 def _json(params: Mapping[str, Any]) -> dict[str, Any]:

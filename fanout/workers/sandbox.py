@@ -22,6 +22,7 @@ SHARED_MODULES = [
         "messages",
         "models",
         "options",
+        "outside",
         "pages",
         "patterns",
         "processors",

@@ -16,14 +16,14 @@ import fanout
 from fanout.models import Status
 from fanout.reducing import registered
 from tests.integration.engine import Engine, assert_never_stuck, tree
-from tests.integration.workflows_with_runs import Above, Halves, Several, double, halve
+from tests.integration.workflows_with_runs import Above, Halves, Misplaced, Several, double, halve
 from tests.waiting import eventually
 
 
 @asynccontextmanager
 async def serving(engine: Engine) -> AsyncIterator[Client]:
     client = await engine.client(halve, double)
-    async with Worker(client, task_queue=engine.queue, workflows=[Halves, Several]):
+    async with Worker(client, task_queue=engine.queue, workflows=[Halves, Misplaced, Several]):
         yield client
 
 
@@ -64,6 +64,13 @@ async def test_parameters_may_be_what_temporal_itself_cannot_write(engine: Engin
         handle = await begin(engine, client, [2], id=f"{engine.queue}-run", minus="decimal")
         async with asyncio.timeout(10):
             assert (await handle.result())[:2] == ["SUCCEEDED", 1]
+
+
+async def test_an_output_may_be_a_path(engine: Engine) -> None:
+    async with serving(engine) as client:
+        handle = await begin(engine, client, [2], folder=str(engine.store), id=engine.queue)
+        assert (await handle.result())[1] == 1
+        assert (await fanout.get_run(client, engine.queue).info()).output.startswith(engine.store.as_uri())
 
 
 async def test_a_search_inside_a_workflow_returns_when_it_has_found_enough(engine: Engine) -> None:
@@ -110,6 +117,15 @@ async def test_a_run_inside_a_workflow_is_undone_where_it_fails(engine: Engine) 
         ),
         ({"items": [1234567] * 7_000}, "UsageError", "inside a workflow they may be"),
         ({"output": "s3://elsewhere"}, "NotAllowed", "outside the allowed roots"),
+        ({"wrong": {"output": "number"}}, "UsageError", "does not fit: expected str"),
+        ({"wrong": {"output": "bytes"}}, "UsageError", "an output is a path or URL, not b'store'"),
+        ({"wrong": {"reader": "number"}}, "UsageError", "takes an iterable, got int"),
+        ({"wrong": {"params": "pairs"}}, "UsageError", "does not fit"),
+        ({"wrong": {"task_queue": "number"}}, "UsageError", "a task queue has a name, not 5"),
+        ({"wrong": {"id": "number"}}, "UsageError", "5 cannot be a run id"),
+        ({"wrong": {"stop_when": "number"}}, "UsageError", "stop_when"),
+        ({"wrong": {"reduce": "number"}}, "UsageError", "5"),
+        ({"wrong": {"retries": "object"}}, "UsageError", "retries"),
     ],
 )
 async def test_what_start_refuses_fails_the_workflow_with_the_same_words(
@@ -123,6 +139,27 @@ async def test_what_start_refuses_fails_the_workflow_with_the_same_words(
         assert_never_stuck(await tree(client, handle.id))
     assert error.type == kind
     assert words in error.message
+
+
+@pytest.mark.parametrize(
+    ("what", "imported"),
+    [
+        *((what, False) for what in ("connect", "start", "map", "list_runs", "local")),
+        *((what, True) for what in ("connect", "start", "list_runs")),
+    ],
+)
+async def test_what_is_for_clients_fails_a_workflow_and_says_what_is_for_it(
+    engine: Engine, what: str, imported: bool
+) -> None:
+    async with serving(engine) as client:
+        handle = await client.start_workflow(
+            Misplaced.run, args=[what, imported], id=engine.queue, task_queue=engine.queue
+        )
+        error = await failure(handle)
+        assert_never_stuck(await tree(client, handle.id))
+    assert error.type == "UsageError"
+    assert f"fanout.{what} " in error.message
+    assert "fanout.workflow" in error.message
 
 
 async def test_a_run_that_fails_fails_its_workflow_or_is_caught_there(engine: Engine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import PurePosixPath
 from typing import Any
 
 from temporalio import workflow
@@ -12,6 +13,9 @@ from temporalio import workflow
 import fanout
 import fanout.reducers
 import fanout.workflow
+
+with workflow.unsafe.imports_passed_through():
+    from fanout import client as clients
 
 
 @fanout.processor(retries=0, version=2)
@@ -58,6 +62,8 @@ REDUCERS: dict[str, Any] = {
 }
 VALUES: dict[str, Any] = {"decimal": Decimal(1), "object": object()}
 """Of which Temporal's converter knows nothing."""
+WRONG: dict[str, Any] = {"number": 5, "pairs": [1, 2], "bytes": b"store", "object": object()}
+"""What is no argument."""
 
 
 @workflow.defn
@@ -68,6 +74,11 @@ class Halves:
     async def run(self, items: list[int] | None, said: dict[str, Any]) -> list[Any]:
         """Return what came of the run."""
         reader: Any = fanout.Range(10) if items is None else items
+        for name, wrong in said.pop("wrong", {}).items():
+            said[name] = WRONG[wrong]
+        reader = said.pop("reader", reader)
+        if "folder" in said:
+            said["output"] = PurePosixPath(said.pop("folder"))
         if said.pop("search", False):
             said["stop_when"] = fanout.FirstSuccess()
         if "reduce" in said:
@@ -98,3 +109,25 @@ class Several:
             except fanout.workflow.RunFailed as error:
                 ends.append(error.status)
         return list(map(str, ends))
+
+
+@workflow.defn
+class Misplaced:
+    """Calls what is for clients."""
+
+    @workflow.run
+    async def run(self, what: str, imported: bool) -> None:
+        """Fail."""
+        home: Any = clients if imported else fanout
+        nobody: Any = None
+        if what == "connect":
+            await home.connect()
+        elif what == "start":
+            await home.start(nobody, halve, [1])
+        elif what == "map":
+            await home.map(nobody, halve, [1])
+        elif what == "list_runs":
+            await home.list_runs(nobody)
+        elif what == "local":
+            async with home.local():
+                pass
