@@ -333,9 +333,14 @@ def _spawn(
 
 
 async def _ready(server: DevServer, host: str, ui_port: int | None) -> None:
-    """Wait until the server says that it serves, and Temporal Web accepts connections."""
+    """Wait until the server says that it serves, and Temporal Web accepts connections.
+
+    Twice, with the process looked at between: it ends after its first answer where one of its inner services, which
+    begin last, finds its port taken; and until it ends somebody else may answer at a port that it has lost.
+    """
     deadline = time.monotonic() + STARTED_WITHIN
     last: Exception | None = None
+    answered = False
     while time.monotonic() < deadline:
         if not server.running:
             raise NoServer(
@@ -348,7 +353,9 @@ async def _ready(server: DevServer, host: str, ui_port: int | None) -> None:
         except (OSError, RPCError, RuntimeError) as error:
             last = error
         else:
-            return
+            if answered:
+                return
+            answered = True
         await asyncio.sleep(_POLL)
     raise NoServer(f"{server.cli} did not answer at {server.address} within {STARTED_WITHIN:g} s: {last}")
 

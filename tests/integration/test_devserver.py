@@ -13,7 +13,8 @@ import pytest
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from fanout.devserver import start_dev_server
+from fanout import devserver
+from fanout.devserver import DevServer, start_dev_server
 from fanout.errors import UsageError
 from tests.conftest import TestServer
 from tests.waiting import eventually
@@ -64,6 +65,24 @@ async def test_a_workflow_can_be_started_the_moment_the_server_is_returned() -> 
         assert alive(server.pid)
     assert not server.running
     assert not server.log.exists()
+
+
+async def test_a_server_that_ends_after_its_first_answer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[DevServer] = []
+    ask = devserver._ask
+
+    async def loses_an_inner_port(server: DevServer) -> None:
+        await ask(server)
+        asked.append(server)
+        if len(asked) == 1:
+            server.kill()
+            await server.wait()
+            server.log.write_text("listen tcp 127.0.0.1:1: bind: address already in use")
+
+    monkeypatch.setattr(devserver, "_ask", loses_an_inner_port)
+    async with await start_dev_server(ui=False) as server:
+        assert server is not asked[0]
+        await start_a_workflow(server.address)
 
 
 async def test_temporal_web_is_served_where_the_server_says(dev_server: TestServer) -> None:
