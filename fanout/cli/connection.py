@@ -254,11 +254,14 @@ def _remember_web(found: Found) -> None:
 
 
 def _quiet_core() -> None:
-    """Keep the lines of Temporal's Rust core off stdout, where our data goes."""
+    """Keep the lines of Temporal's Rust core off stdout, where our data goes, and its news of retries off the terminal.
+
+    A command says itself that a server does not answer.
+    """
     from fanout.observability.core import set_up_core
 
     with contextlib.suppress(RuntimeError):  # another connection of this process has done it
-        set_up_core()
+        set_up_core(level="error")
 
 
 def _read(path: Path | None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from fanout.devserver import start_dev_server
 from tests.acceptance.conftest import COMMAND, Project, on_terminal, wait_for
 
 
@@ -42,6 +44,24 @@ def test_status_and_list_answer_without_any_worker(project: Project, run_id: str
     assert (found["progress"]["stale"], found["progress"]["succeeded"]) == (True, 0)
     assert found["web"].startswith("http://")
     assert run_id in project.fanout("list", "--task-queue", project.queue).stdout
+
+
+def test_that_the_server_is_away_is_told_in_our_words_alone(project: Project, run_id: str) -> None:
+    server = asyncio.run(start_dev_server(ui=False))
+    project.environment["TEMPORAL_ADDRESS"] = server.address
+    try:
+        started(project, run_id, "jobs:double", "1..10")
+        watch = project.spawn("watch", run_id)
+        wait_for(lambda: "0 of ? items" in project.log(watch), lambda: project.log(watch))
+        server.kill()
+        wait_for(
+            lambda: re.search(r"; the server has not answered for .*; trying again", project.log(watch)),
+            lambda: project.log(watch),
+        )
+        # The SDK's news of each call's retries.
+        assert "gRPC" not in project.log(watch)
+    finally:
+        asyncio.run(server.stop())
 
 
 def test_status_tells_the_last_numbers_when_all_workers_are_dead(project: Project, run_id: str) -> None:
