@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import ClassVar, Self
+from types import AsyncGeneratorType, GeneratorType
+from typing import Any, ClassVar, Self, TypeGuard
 
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -35,7 +36,7 @@ class Items(Reader):
         key: The field of an item that names it to people; None for its index.
 
     Raises:
-        UsageError: What is given is one value rather than several.
+        UsageError: What is given is one value rather than several, or a generator that has ended.
     """
 
     kind: ClassVar[str] = "items"
@@ -48,6 +49,10 @@ class Items(Reader):
             )
         if not isinstance(iterable, Iterable | AsyncIterable):
             raise UsageError(f"Items takes an iterable, got {type(iterable).__name__}")
+        if _has_ended(iterable):
+            raise UsageError(
+                f"the generator {iterable.__qualname__} has ended already: make a new one for each run, or give a list"
+            )
         self._source = iterable
         self._used = False
         self._values: list[Json] | None = None
@@ -184,6 +189,13 @@ def _to_line(value: object, index: int) -> bytes:
         raise UsageError(
             f"item {index:,} cannot be written as JSON: it is a {type(value).__name__} ({reason})"
         ) from None
+
+
+def _has_ended(iterable: object) -> TypeGuard[GeneratorType[Any, Any, Any] | AsyncGeneratorType[Any, Any]]:
+    # Of other iterators nobody can tell.
+    if isinstance(iterable, GeneratorType):
+        return iterable.gi_frame is None
+    return isinstance(iterable, AsyncGeneratorType) and iterable.ag_frame is None
 
 
 async def _iterate(source: Iterable[object] | AsyncIterable[object]) -> AsyncIterator[object]:

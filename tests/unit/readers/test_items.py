@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -123,6 +123,25 @@ async def test_a_used_up_iterator_is_refused(bench: Bench) -> None:
     again = Items([1, 2])
     await again.prepare(bench.store, "n")
     assert (await again.prepare(bench.store, "n")).args() == {"values": [1, 2]}
+
+
+async def test_a_generator_that_has_ended_is_refused_with_its_name() -> None:
+    def numbers() -> Iterator[int]:
+        yield 1
+
+    async def later() -> AsyncIterator[int]:
+        yield 1
+
+    used, used_later = numbers(), later()
+    assert list(used) == [1]
+    assert [number async for number in used_later] == [1]
+    with pytest.raises(UsageError, match=r"the generator .*numbers has ended already"):
+        Items(used)
+    with pytest.raises(UsageError, match=r"the generator .*later has ended already"):
+        Items(used_later)
+    begun = numbers()
+    next(begun)
+    assert Items(begun).listed() == []
 
 
 def test_one_value_instead_of_several_is_refused() -> None:
