@@ -169,9 +169,11 @@ async def _order(
                 say.note(f"{run.id}: {_effect(event)}", style="yellow" if event.refused else "")
                 if event.refused:
                     code = exits.ERROR
-                elif not event.taken and not await run.pollers():
-                    say.note(no_worker((await run.info()).task_queue), style="yellow")
+                elif not event.taken:
                     code = code or exits.NO_WORKER
+                    # The server counts those that have died for a minute more.
+                    if not await run.pollers():
+                        say.note(no_worker((await run.info()).task_queue), style="yellow")
             except FanoutError as error:
                 say.error(str(error))
                 code = exits.ERROR

@@ -98,6 +98,9 @@ def test_status_tells_the_last_numbers_when_all_workers_are_dead(project: Projec
         True,
     )
     assert time.time() - 600 < numbers["as_of"] < time.time() + 60
+    # Also while the server still counts the dead among those who poll.
+    paused = project.fanout("pause", run_id, "--wait", "200ms")
+    assert (paused.returncode, "recorded; the run has not taken it yet" in paused.stderr) == (7, True)
 
 
 def test_watch_on_a_terminal_shows_rate_and_end_and_ctrl_c_leaves_the_run_alone(
