@@ -41,6 +41,7 @@ class Sizes:
         max_children: Children that a node of it may have.
         pairs: Measured pairs of `latency`.
         busy_items: Items of `concurrency`.
+        live_partitions: Partitions of `orders` that live at once.
     """
 
     items: int
@@ -65,6 +66,7 @@ class Sizes:
     max_children: int
     pairs: int
     busy_items: int
+    live_partitions: int
 
 
 SIZES = {
@@ -92,6 +94,7 @@ SIZES = {
         max_children=5,
         pairs=3,
         busy_items=4_000,
+        live_partitions=10,
     ),
     Scale.SHORT: Sizes(
         items=1_000_000,
@@ -116,6 +119,7 @@ SIZES = {
         max_children=1_000,
         pairs=30,
         busy_items=60_000,
+        live_partitions=200,
     ),
     Scale.FULL: Sizes(
         items=1_000_000,
@@ -140,5 +144,6 @@ SIZES = {
         max_children=1_000,
         pairs=100,
         busy_items=240_000,
+        live_partitions=200,
     ),
 }

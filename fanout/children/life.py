@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from temporalio import activity
 from temporalio.client import AsyncActivityCancelledError, WorkflowHandle, WorkflowQueryFailedError
@@ -26,6 +26,11 @@ from fanout.stickiness import QUESTION
 from fanout.wire import HASTE_QUERY, SPARE_SIGNAL, WAITING
 
 HEARTBEAT_SECONDS = 1.0
+"""Between two heartbeats of a batch, where few others are in its process."""
+
+HEARTBEATS_PER_SECOND = 100
+"""Of a process: with more batches each reports less often. A server on two cores takes some 500 in all."""
+
 FRESH = 1 / 4
 """Of the heartbeat timeout: an attempt that the server has given out no longer ago than this is no zombie's."""
 
@@ -41,6 +46,16 @@ MOST_UNANSWERED = 10
 _RPC_TIMEOUT = timedelta(seconds=5)
 _GIVEN_UP = "given_up"
 _BEGUN = "begun"
+
+
+def heartbeat_pause(batches: int, heartbeat_timeout: float) -> float:
+    """Return the seconds until a batch reports again.
+
+    Args:
+        batches: How many are in this process.
+        heartbeat_timeout: Seconds after which the server gives a silent one away.
+    """
+    return min(max(HEARTBEAT_SECONDS, batches / HEARTBEATS_PER_SECOND), heartbeat_timeout / 4)
 
 
 class Superseded(Exception):
@@ -96,6 +111,9 @@ class Life:
         repeated: Items that a dead attempt had begun, by its last heartbeat, and this one has to run again.
         waiting: What the batch waits for.
     """
+
+    _beating: ClassVar[int] = 0
+    """Batches of this process that heartbeat now."""
 
     def __init__(self, waiting: Waiting, key: str) -> None:
         self._info = activity.info()
@@ -182,11 +200,10 @@ class Life:
         owner = asyncio.current_task()
 
         async def beat() -> None:
-            pause = min(HEARTBEAT_SECONDS, heartbeat_timeout / 4)
             while True:
                 before = time.monotonic()
                 # A batch that is shorter pays for none.
-                await asyncio.sleep(pause)
+                await asyncio.sleep(heartbeat_pause(Life._beating, heartbeat_timeout))
                 activity.heartbeat(self._details())
                 if time.monotonic() - before > heartbeat_timeout:
                     try:
@@ -196,8 +213,12 @@ class Life:
                             owner.cancel()
                         return
 
-        async with beside(beat()):
-            yield
+        Life._beating += 1
+        try:
+            async with beside(beat()):
+                yield
+        finally:
+            Life._beating -= 1
 
     async def end_by_itself(self) -> None:
         """Tell the next attempt that this one fails in order, and not by an item that kills its process."""

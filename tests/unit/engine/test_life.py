@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from fanout.children.life import SUSPECT_ANYWAY, Account
+from temporalio.testing import ActivityEnvironment
+
+from fanout.children.execution import Waiting
+from fanout.children.life import SUSPECT_ANYWAY, Account, Life, heartbeat_pause
 
 
 def test_an_attempt_that_died_and_did_nothing_is_a_death() -> None:
@@ -39,3 +42,22 @@ def test_a_batch_in_quarantine_stays_there_whatever_it_gets_done() -> None:
     account = Account().after(0).after(0)
     assert account.suspect
     assert account.after(10).suspect
+
+
+def test_a_process_with_many_batches_sends_no_more_heartbeats_than_one_with_a_hundred() -> None:
+    assert [heartbeat_pause(batches, 30) for batches in (1, 100, 250, 100_000)] == [1, 1, 2.5, 7.5]
+    assert heartbeat_pause(1, 2) == 0.5
+
+
+async def test_batches_that_heartbeat_are_counted_while_they_do() -> None:
+    async def run() -> list[int]:
+        lives = [Life(Waiting(), str(number)) for number in range(2)]
+        before = Life._beating
+        seen = []
+        async with lives[0].beating(30):
+            seen.append(Life._beating - before)
+            async with lives[1].beating(30):
+                seen.append(Life._beating - before)
+        return [*seen, Life._beating - before]
+
+    assert await ActivityEnvironment().run(run) == [1, 2, 0]
