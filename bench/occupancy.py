@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -40,6 +40,17 @@ def read(folder: Path) -> list[Interval]:
     return found
 
 
+def steps(intervals: Iterable[Interval]) -> Iterator[tuple[int, int]]:
+    """Yield each moment at which one began or ended, and how many overlap from then on.
+
+    One that ends as another begins does not overlap it.
+    """
+    count = 0
+    for at, change in sorted(edge for begin, end in intervals for edge in ((begin, 1), (end, -1))):
+        count += change
+        yield at, count
+
+
 def occupancy(intervals: Iterable[Interval], *, ramp: float = 0.1, tail: float = 0.1) -> Occupancy:
     """Sum up some intervals.
 
@@ -48,6 +59,7 @@ def occupancy(intervals: Iterable[Interval], *, ramp: float = 0.1, tail: float =
         ramp: Share of the time that counts as the way up, and not as the steady state.
         tail: Share of the time that counts as the way down.
     """
+    intervals = list(intervals)
     begins, ends = map(_Times, zip(*intervals, strict=True))
 
     def mean(low: int, high: int) -> float:
@@ -57,7 +69,7 @@ def occupancy(intervals: Iterable[Interval], *, ramp: float = 0.1, tail: float =
     span = last - first
     edges = [first + span * step // 100 for step in range(101)]
     return Occupancy(
-        highest=_highest(begins.sorted, ends.sorted),
+        highest=max(count for _, count in steps(intervals)),
         mean=mean(first + int(span * ramp), last - int(span * tail)),
         whole_mean=mean(first, last),
         seconds=span / 1e9,
@@ -76,13 +88,3 @@ class _Times:
         """Return the time that has passed since the moments before now, over all of them."""
         passed = bisect_left(self.sorted, now)
         return passed * now - self._sums[passed]
-
-
-def _highest(begins: Sequence[int], ends: Sequence[int]) -> int:
-    """Return how many intervals overlap at most; one that ends as another begins does not overlap it."""
-    most = ended = 0
-    for begun, begin in enumerate(begins, 1):
-        while ends[ended] <= begin and ended < begun - 1:
-            ended += 1
-        most = max(most, begun - ended)
-    return most

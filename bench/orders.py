@@ -15,8 +15,8 @@ from temporalio.client import Client
 import fanout
 from bench.histories import executions
 from bench.jobs import nap, number
-from bench.occupancy import Interval, read
-from bench.report import Figure, Report, Target
+from bench.occupancy import read, steps
+from bench.report import Figure, Part, Report, Target
 from bench.scales import Sizes
 from bench.stage import QUEUE, Stage, stage
 from fanout import wire
@@ -38,7 +38,7 @@ REACHED_WITHIN = 180.0
 
 
 @dataclass(frozen=True)
-class Moment:
+class _Moment:
     """When an order was given.
 
     Attributes:
@@ -49,19 +49,20 @@ class Moment:
     wall: float
     clock: int
 
-    @classmethod
-    def now(cls) -> Moment:
-        """Return this moment."""
-        return cls(time.time(), time.monotonic_ns())
+
+def _now() -> _Moment:
+    return _Moment(time.time(), time.monotonic_ns())
 
 
 @dataclass(frozen=True)
-class _Shape:
-    """What came of the orders to a run of one shape."""
+class _Orders:
+    """When each order was given, and when watching ended."""
 
-    name: str
-    figures: list[Figure]
-    raw: dict[str, Any]
+    paused: _Moment
+    resumed: _Moment
+    lowered: _Moment
+    raised: _Moment
+    ended: _Moment
 
 
 async def measure(sizes: Sizes) -> Report:
@@ -85,7 +86,7 @@ async def measure(sizes: Sizes) -> Report:
     )
 
 
-async def _shape(here: Stage, high: int, live: int, options: dict[str, Any]) -> _Shape:
+async def _shape(here: Stage, high: int, live: int, options: dict[str, Any]) -> Part:
     """Give a run its orders; return what came of each."""
     run_id, low = f"orders-{live}", max(1, high // 20)
     log = here.folder / run_id
@@ -101,62 +102,82 @@ async def _shape(here: Stage, high: int, live: int, options: dict[str, Any]) -> 
         **options,
     )
     partitions = await _reached(run, high, live)
-    paused = Moment.now()
+    orders = await _ordered(run, high, low, live)
+    name = f"{partitions} live partition{'s' if partitions > 1 else ''}"
+    return _judged(name, high, low, orders, await _batches(here.client, run_id), list(steps(read(log))))
+
+
+async def _ordered(run: fanout.Run, high: int, low: int, live: int) -> _Orders:
+    """Give the orders, and watch each for some seconds; then end the run."""
+    paused = _now()
     await run.pause()
     await asyncio.sleep(WATCHED)
-    resumed = Moment.now()
+    resumed = _now()
     await run.resume()
     await _reached(run, high, live)
-    lowered = Moment.now()
+    lowered = _now()
     await run.update(max_concurrency=low)
     await asyncio.sleep(WATCHED)
-    raised = Moment.now()
+    raised = _now()
     await run.update(max_concurrency=high)
     await asyncio.sleep(WATCHED)
-    ended = Moment.now()
+    ended = _now()
     await run.terminate()
-    begun = [at for at in await _batches(here.client, run_id) if paused.wall < at < resumed.wall]
-    steps = list(_steps(read(log)))
-    down = [(at, count) for at, count in steps if lowered.clock <= at < raised.clock]
-    up = [(at, count) for at, count in steps if raised.clock <= at < ended.clock]
-    at_low = next((at for at, count in down if count <= low), raised.clock)
-    at_high = next((at for at, count in up if count >= NEARLY * high), ended.clock)
-    name = f"{partitions} live partition{'s' if partitions > 1 else ''}"
+    return _Orders(paused, resumed, lowered, raised, ended)
+
+
+def _judged(
+    name: str, high: int, low: int, orders: _Orders, batches: list[float], flying: list[tuple[int, int]]
+) -> Part:
+    """Return the figures of one shape.
+
+    Args:
+        name: The shape's.
+        high: The usual limit.
+        low: The lowered one.
+        orders: When they were given.
+        batches: When batches began.
+        flying: How many items were in flight, and since when.
+    """
+    paused = orders.paused.wall
+    begun = [at - paused for at in batches if paused < at < orders.resumed.wall]
+    down = [(at, count) for at, count in flying if orders.lowered.clock <= at < orders.raised.clock]
+    up = [(at, count) for at, count in flying if orders.raised.clock <= at < orders.ended.clock]
+    at_low = next((at for at, count in down if count <= low), orders.raised.clock)
+    at_high = next((at for at, count in up if count >= NEARLY * high), orders.ended.clock)
     soon = Target("≤", SOON)
     figures = [
+        Figure(f"{name}: pause, until the last batch began", max(begun, default=0), "s", target=soon),
         Figure(
-            f"{name}: pause, until the last batch began",
-            max(begun, default=paused.wall) - paused.wall,
+            f"{name}: {high:,} to {low:,}, until so few are in flight",
+            (at_low - orders.lowered.clock) / 1e9,
             "s",
-            target=soon,
-        ),
-        Figure(
-            f"{name}: {high:,} to {low:,}, until so few are in flight", (at_low - lowered.clock) / 1e9, "s"
         ),
         Figure(
             f"{name}: most that in flight rose on the way down",
             _rise(count for at, count in down if at <= at_low),
             "items",
+            target=Target("≤", 0),
         ),
         Figure(
             f"{name}: {low:,} to {high:,}, until {NEARLY:.0%} of them are in flight",
-            (at_high - raised.clock) / 1e9,
+            (at_high - orders.raised.clock) / 1e9,
             "s",
             target=soon,
         ),
         Figure(
             f"{name}: most in flight at any moment",
-            max(count for _, count in steps),
+            max(count for _, count in flying),
             "items",
             target=Target("≤", high, must=True),
         ),
     ]
     raw = {
-        "down": _each_second(down, lowered.clock),
-        "up": _each_second(up, raised.clock),
-        "begun_after_pause": dict(Counter(int(at - paused.wall) for at in begun)),
+        "down": _each_second(down, orders.lowered.clock),
+        "up": _each_second(up, orders.raised.clock),
+        "begun_after_pause": dict(Counter(map(int, begun))),
     }
-    return _Shape(name, figures, raw)
+    return Part(name, figures, raw)
 
 
 async def _reached(run: fanout.Run, limit: int, live: int) -> int:
@@ -188,15 +209,6 @@ async def _batches(client: Client, run_id: str) -> list[float]:
     return found
 
 
-def _steps(intervals: Iterable[Interval]) -> Iterable[tuple[int, int]]:
-    """Yield how many were in flight, and since when; at one moment those that end go first."""
-    edges = [edge for begin, end in intervals for edge in ((begin, 1), (end, -1))]
-    count = 0
-    for at, change in sorted(edges):
-        count += change
-        yield at, count
-
-
 def _rise(counts: Iterable[int]) -> int:
     lowest, rise = None, 0
     for count in counts:
@@ -205,9 +217,9 @@ def _rise(counts: Iterable[int]) -> int:
     return rise
 
 
-def _each_second(steps: list[tuple[int, int]], since: int) -> list[int]:
+def _each_second(flying: list[tuple[int, int]], since: int) -> list[int]:
     """Return how many were in flight at the end of each second."""
     last: dict[int, int] = {}
-    for at, count in steps:
+    for at, count in flying:
         last[int((at - since) / 1e9)] = count
     return [last[second] for second in sorted(last)]

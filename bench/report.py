@@ -71,6 +71,21 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Part:
+    """What came of one of several things that a benchmark measures in the same way.
+
+    Attributes:
+        name: Which.
+        figures: Its lines of the table.
+        raw: The numbers behind them.
+    """
+
+    name: str
+    figures: list[Figure]
+    raw: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Report:
     """What one benchmark measured.
 

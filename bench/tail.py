@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import fanout
 from bench.durations import LAWS, LONGEST, MEAN
 from bench.jobs import number, uneven
 from bench.occupancy import Interval, Occupancy, occupancy, read
 from bench.outputs import outcomes
-from bench.report import Figure, Report, Target
+from bench.report import Figure, Part, Report, Target
 from bench.scales import Sizes
 from bench.schedules import Span, chunked, greedy, makespan
 from bench.stage import Stage, stage
 
 LIMIT = 2000
-
-
-@dataclass(frozen=True)
-class _Law:
-    """What came of the items of one law."""
-
-    name: str
-    figures: list[Figure]
-    raw: dict[str, Any]
 
 
 async def measure(sizes: Sizes) -> Report:
@@ -41,7 +29,7 @@ async def measure(sizes: Sizes) -> Report:
     )
 
 
-async def _law(here: Stage, name: str, count: int) -> _Law:
+async def _law(here: Stage, name: str, count: int) -> Part:
     log = here.folder / f"intervals-{name}"
     log.mkdir()
     params = {"law": name, "log": str(log)}
@@ -77,7 +65,7 @@ async def _law(here: Stage, name: str, count: int) -> _Law:
         "chunked": {"seconds": barrier, "in_flight": _curve(chunks)},
         "cpu_seconds": run.cpu_seconds,
     }
-    return _Law(name, figures, raw)
+    return Part(name, figures, raw)
 
 
 def _as_they_were(found: Occupancy, intervals: list[Interval]) -> float:

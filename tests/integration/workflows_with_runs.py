@@ -60,10 +60,14 @@ REDUCERS: dict[str, Any] = {
     "ready": fanout.reducers.Sum(),
     "named": "Above",
 }
-VALUES: dict[str, Any] = {"decimal": Decimal(1), "object": object()}
-"""Of which Temporal's converter knows nothing."""
-WRONG: dict[str, Any] = {"number": 5, "pairs": [1, 2], "bytes": b"store", "object": object()}
-"""What is no argument."""
+VALUES: dict[str, Any] = {
+    "decimal": Decimal(1),
+    "object": object(),
+    "number": 5,
+    "pairs": [1, 2],
+    "bytes": b"store",
+}
+"""By name: not all of them can travel to the workflow."""
 
 
 @workflow.defn
@@ -75,7 +79,7 @@ class Halves:
         """Return what came of the run."""
         reader: Any = fanout.Range(10) if items is None else items
         for name, wrong in said.pop("wrong", {}).items():
-            said[name] = WRONG[wrong]
+            said[name] = VALUES[wrong]
         reader = said.pop("reader", reader)
         if "folder" in said:
             said["output"] = PurePosixPath(said.pop("folder"))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from temporalio.testing import ActivityEnvironment
 
+from fanout.children import life
 from fanout.children.execution import Waiting
 from fanout.children.life import SUSPECT_ANYWAY, Account, Life, heartbeat_pause
+from tests.waiting import eventually
 
 
 def test_an_attempt_that_died_and_did_nothing_is_a_death() -> None:
@@ -49,15 +52,26 @@ def test_a_process_with_many_batches_sends_no_more_heartbeats_than_one_with_a_hu
     assert heartbeat_pause(1, 2) == 0.5
 
 
-async def test_batches_that_heartbeat_are_counted_while_they_do() -> None:
-    async def run() -> list[int]:
-        lives = [Life(Waiting(), str(number)) for number in range(2)]
-        before = Life._beating
-        seen = []
-        async with lives[0].beating(30):
-            seen.append(Life._beating - before)
-            async with lives[1].beating(30):
-                seen.append(Life._beating - before)
-        return [*seen, Life._beating - before]
+async def test_a_batch_waits_by_how_many_heartbeat_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, float]] = []
 
-    assert await ActivityEnvironment().run(run) == [1, 2, 0]
+    def pause(batches: int, heartbeat_timeout: float) -> float:
+        asked.append((batches, heartbeat_timeout))
+        return 0.001
+
+    async def run() -> None:
+        one, other = (Life(Waiting(), key) for key in ("one", "other"))
+        async with one.beating(30):
+            await eventually(lambda: (1, 30) in asked)
+            async with other.beating(20):
+                await eventually(lambda: {(2, 30), (2, 20)} <= set(asked))
+            asked.clear()
+            await eventually(lambda: set(asked) == {(1, 30)})
+
+    monkeypatch.setattr(life, "heartbeat_pause", pause)
+    heartbeats: list[object] = []
+    environment = ActivityEnvironment()
+    environment.on_heartbeat = heartbeats.append
+    await environment.run(run)
+    # No pause but that one lies between two of them.
+    assert len(heartbeats) > 3
