@@ -29,14 +29,14 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from fanout.errors import NoServer, UsageError
-from fanout.ports import free_port, refuse_taken, to_connect
+from fanout.ports import UI_OFFSET, free_port, is_free, refuse_taken, to_connect
 from fanout.searchattributes import TYPES
 from fanout.temporal_cli import Cli, find_cli
 
 __all__ = ["Cli", "DevServer", "find_cli", "serve_forever", "start_dev_server"]
 
 DEFAULT_PORT: Final = 7233
-DEFAULT_UI_PORT: Final = 8233
+DEFAULT_UI_PORT: Final = DEFAULT_PORT + UI_OFFSET
 DEFAULT_DB: Final = Path(".fanout/temporal.db")
 ADDRESS_VARIABLE: Final = "TEMPORAL_ADDRESS"
 
@@ -53,6 +53,7 @@ STOPPED_WITHIN: Final = 15.0
 
 _POLL: Final = 0.05
 _PORT_ATTEMPTS: Final = 3
+_PAIR_ATTEMPTS: Final = 20
 
 # Runs in the child, in place of a `preexec_fn`, which may deadlock in a process with threads: asks Linux to
 # kill this process with its parent, then becomes the server. Argument 1 is the parent, which may be dead.
@@ -169,7 +170,7 @@ async def start_dev_server(
         ip: The address that it listens on.
         port: Its port; None takes a free one.
         ui: Whether it serves Temporal Web.
-        ui_port: The port of Temporal Web; None takes a free one.
+        ui_port: The port of Temporal Web; None takes the one a thousand above `port`, or a free one.
         namespace: A namespace to make, which `DevServer.namespace` names; `default` is always there.
         log: A file to add its output to; None uses a temporary one, which goes when the server stops.
         search_attributes: Search attributes to register: name to type (`Keyword`, `Int`, `Datetime`, …). Default: those
@@ -189,8 +190,7 @@ async def start_dev_server(
     attempts = _PORT_ATTEMPTS
     while True:
         attempts -= 1
-        chosen = port or free_port(ip)
-        chosen_ui = (ui_port or free_port(ip)) if ui else None
+        chosen, chosen_ui = _ports(ip, port, ui, ui_port)
         refuse_taken(ip, chosen, "--port")
         if chosen_ui is not None:
             refuse_taken(ip, chosen_ui, "--ui-port")
@@ -274,6 +274,16 @@ async def serve_forever(
             asking.cancel()
             if not asked.is_set():
                 raise NoServer(f"the server ended by itself ({ending.result()}):\n{server.log_tail()}")
+
+
+def _ports(ip: str, port: int | None, ui: bool, ui_port: int | None) -> tuple[int, int | None]:
+    """Return the ports that are given, and free ones for those that are not."""
+    if not ui or ui_port is not None:
+        return port or free_port(ip), ui_port if ui else None
+    for candidate in [port] if port else [free_port(ip) for _ in range(_PAIR_ATTEMPTS)]:
+        if is_free(ip, candidate + UI_OFFSET):
+            return candidate, candidate + UI_OFFSET
+    return candidate, free_port(ip)
 
 
 def _pairs(option: str, values: Mapping[str, str]) -> Iterator[str]:

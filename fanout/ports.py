@@ -10,6 +10,9 @@ from pathlib import Path
 
 from fanout.errors import UsageError
 
+UI_OFFSET = 1000
+"""How far a dev server's Temporal Web is above its own port, where that one is free: so clients know its address."""
+
 
 def free_port(ip: str = "127.0.0.1") -> int:
     """Return a port that nobody uses at this moment."""
@@ -17,6 +20,16 @@ def free_port(ip: str = "127.0.0.1") -> int:
         probe.bind((ip, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def is_free(ip: str, port: int) -> bool:
+    """Tell whether a port can be listened on at this moment."""
+    try:
+        with _socket_for(ip) as probe:
+            probe.bind((ip, port))
+    except (OSError, OverflowError):  # the latter beyond the last port
+        return False
+    return True
 
 
 def _socket_for(ip: str) -> socket.socket:

@@ -17,6 +17,7 @@ from fanout import wire
 from fanout.compensation import Undone
 from fanout.errors import FanoutError, NoServer, UsageError
 from fanout.models import Status
+from fanout.ports import UI_OFFSET
 from fanout.storage.layout import output_url
 
 POLLED_LATELY = 60.0
@@ -159,8 +160,7 @@ def web_base(target: str) -> str | None:
         return said.rstrip("/")
     host, _, port = target.rpartition(":")
     if host in ("localhost", "127.0.0.1", "[::1]") and port.isdigit():
-        # The development server serves its pages a thousand ports above.
-        return f"http://{host}:{int(port) + 1000}"
+        return f"http://{host}:{int(port) + UI_OFFSET}"
     if host.endswith(".tmprl.cloud"):
         return "https://cloud.temporal.io"
     return None

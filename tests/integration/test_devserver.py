@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 import urllib.request
 from pathlib import Path
@@ -16,6 +17,8 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from fanout import devserver
 from fanout.devserver import DevServer, start_dev_server
 from fanout.errors import UsageError
+from fanout.ports import UI_OFFSET
+from fanout.runs.info import web_base
 from tests.conftest import TestServer
 from tests.waiting import eventually
 
@@ -92,6 +95,24 @@ async def test_temporal_web_is_served_where_the_server_says(dev_server: TestServ
     with page:
         assert page.status == 200
         assert b"<!doctype html>" in page.read().lower()
+
+
+async def test_clients_know_where_temporal_web_is_though_nobody_chose_a_port() -> None:
+    async with await start_dev_server() as server:
+        assert web_base(server.address) == server.ui_url
+        assert server.ui_url is not None
+        with await asyncio.to_thread(urllib.request.urlopen, server.ui_url) as page:
+            assert b"<!doctype html>" in page.read().lower()
+
+
+async def test_temporal_web_gets_another_port_where_the_one_above_the_servers_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        above = taken.getsockname()[1]
+        async with await start_dev_server(port=above - UI_OFFSET) as server:
+            assert server.address.endswith(f":{above - UI_OFFSET}")
+            assert server.ui_url is not None
+            with await asyncio.to_thread(urllib.request.urlopen, server.ui_url) as page:
+                assert page.status == 200
 
 
 async def test_the_namespace_and_search_attributes_asked_for_are_there() -> None:
