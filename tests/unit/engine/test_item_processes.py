@@ -39,8 +39,8 @@ def obey(word: str, *, folder: str) -> int:
 @pytest.fixture(name="call")
 def only_process(tmp_path: Path) -> Iterator[Call]:
     """Run an item in the only process there is."""
-    current.set(lambda: Info("run", 0, "0", 1, "key", "by-word"))
-    current_slot.set(SimpleNamespace(waited=0.0, waiting=False, since=0.0, positions=[0]))
+    item = current.set(lambda: Info("run", 0, "0", 1, "key", "by-word"))
+    slot = current_slot.set(SimpleNamespace(waited=0.0, waiting=False, since=0.0, positions=[0]))
     processes = ItemProcesses(obey, 1)
     run = processes.bind({"folder": str(tmp_path)})
 
@@ -49,6 +49,8 @@ def only_process(tmp_path: Path) -> Iterator[Call]:
 
     yield call
     processes.close()
+    current_slot.reset(slot)
+    current.reset(item)
 
 
 async def _get_used_to_short_items(call: Call) -> None:
