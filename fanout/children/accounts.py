@@ -102,6 +102,11 @@ def unserializable(output: Any, error: PydanticSerializationError) -> Unserializ
     )
 
 
+def timed_out(timeout: float | None) -> TimeoutError:
+    """Return the error of an item that took longer than it may, in seconds."""
+    return TimeoutError(f"the item took longer than its timeout of {timeout:g} s; the option timeout sets it")
+
+
 def _describe(error: ValidationError) -> str:
     """Return the first few problems of an item, one line for a person."""
     problems = error.errors(include_url=False, include_context=False)

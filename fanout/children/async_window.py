@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from pydantic_core import PydanticSerializationError
 
-from fanout.children.accounts import WrongOutputs, unserializable
+from fanout.children.accounts import WrongOutputs, timed_out, unserializable
 from fanout.children.book import Book
 from fanout.children.gate import Gate, NotBegun
 from fanout.children.window import LARGE, TURN, SlotWindow, current_slot
@@ -181,7 +181,7 @@ class AsyncWindow(SlotWindow):
                     self._failed(position, self._timed_out(slot))
                 else:
                     try:
-                        outputs[position] = row = dump(output)
+                        outputs[position] = row = dump(output, warnings=False)
                         if len(row) > LARGE:
                             self._weigh(len(row))
                     except PydanticSerializationError as error:
@@ -268,7 +268,7 @@ class AsyncWindow(SlotWindow):
     def _timed_out(self, slot: _Slot) -> TimeoutError:
         slot.expired = False
         self._uncancel(slot)
-        return TimeoutError(f"the item took longer than its timeout of {self.book.options.timeout:g} s")
+        return timed_out(self.book.options.timeout)
 
 
 @contextlib.contextmanager
@@ -319,7 +319,7 @@ def settle_list(
             failed(position, output)
             continue
         try:
-            book.outputs[position] = row = book.dump(output)
+            book.outputs[position] = row = book.dump(output, warnings=False)
             weigh(len(row))
         except PydanticSerializationError as error:
             failed(position, unserializable(output, error))

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isinf
-from typing import Any
+from typing import Any, Literal
 
-from fanout.children.book import Book
+from fanout.children.book import Book, Dump
 from fanout.children.window import Window
 from fanout.writers.jsonl import NO_MATCH
 
@@ -87,9 +87,9 @@ class Searches:
         return sum(batch.found for batch in self._batches.get(nonce, ()))
 
 
-def _noting(dump: Callable[[Any], bytes], note: Callable[[], object]) -> Callable[[Any], bytes]:
-    def noting(output: Any) -> bytes:
-        row = dump(output)
+def _noting(dump: Dump, note: Callable[[], object]) -> Dump:
+    def noting(output: Any, /, *, warnings: Literal[False]) -> bytes:
+        row = dump(output, warnings=warnings)
         if row != NO_MATCH:
             note()
         return row

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError
 
-from fanout.children.accounts import unserializable
+from fanout.children.accounts import timed_out, unserializable
 from fanout.children.async_window import settle_list, take_list
 from fanout.children.book import Book
 from fanout.children.gate import Gate
@@ -115,9 +115,7 @@ class ThreadWindow(SlotWindow):
             overdue = [s for s in self._slots if s.positions and self._overdue(s, now)]
             for slot in overdue:
                 self._abandon(slot)
-                error = TimeoutError(
-                    f"the item took longer than its timeout of {self.book.options.timeout:g} s"
-                )
+                error = timed_out(self.book.options.timeout)
                 settle_list(self.book, slot.positions, error, self._failed, self._weigh)
                 self.took.add(self.book.options.timeout or 0.0, len(slot.positions))
             if self.stopping:
@@ -197,7 +195,7 @@ class ThreadWindow(SlotWindow):
         try:
             output = self._call(item)
             try:
-                row = book.dump(output)
+                row = book.dump(output, warnings=False)
             except PydanticSerializationError as error:
                 failure = unserializable(output, error)
         except BaseException as error:

@@ -126,7 +126,7 @@ async def test_an_item_that_times_out_for_good_fails_and_the_run_ends(engine: En
         failure = [f async for f in run.failures()][0]
     assert (result.succeeded, result.failed) == (7, 1)
     assert (failure.error_type, failure.attempts) == ("TimeoutError", 3)
-    assert failure.message == "the item took longer than its timeout of 0.3 s"
+    assert failure.message == "the item took longer than its timeout of 0.3 s; the option timeout sets it"
 
 
 async def test_an_item_whose_backoffs_outlast_its_batch_fails_in_the_end(engine: Engine) -> None:

@@ -142,7 +142,11 @@ async def test_an_attempt_that_times_out_is_tried_again_and_the_others_are_whole
     finally:
         release.set()
     assert ended.results == {n: n for n in range(8) if n != 3}
-    assert ended.failed(3) == ("TimeoutError", "the item took longer than its timeout of 0.2 s", 2)
+    assert ended.failed(3) == (
+        "TimeoutError",
+        "the item took longer than its timeout of 0.2 s; the option timeout sets it",
+        2,
+    )
     assert sorted(attempts) == [3, 3, 4]
 
 

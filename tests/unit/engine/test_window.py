@@ -225,7 +225,7 @@ async def test_an_error_of_the_window_itself_is_raised_and_not_swallowed() -> No
     case = Case("async", 10, limit=2)
     window = case.window(lambda number: 0.001)
 
-    def broken(output: Any) -> bytes:
+    def broken(output: Any, /, *, warnings: bool) -> bytes:
         raise MemoryError("no room")
 
     case.book.dump = broken
