@@ -73,6 +73,9 @@ BENCHMARKS: dict[str, Callable[[Sizes], Awaitable[Report]]] = {
 ON_REQUEST = ("production",)
 """Those that need what takes minutes to build: only with `--only`."""
 
+LONG = ("orders", "telemetry", "windows")
+"""Those that `make bench` leaves out, to take less than ten minutes."""
+
 Name = StrEnum("Name", [(name, name) for name in BENCHMARKS])  # type: ignore[misc]
 
 WIDTH = 120
@@ -101,7 +104,7 @@ def main(
     console.print(_headline(kept), highlight=False)
     kept["benchmarks"] = {}
     wrong: list[str] = []
-    for name in [one.value for one in only] if only else [one for one in BENCHMARKS if one not in ON_REQUEST]:
+    for name in [one.value for one in only] if only else _usual(scale):
         began = time.perf_counter()
         with console.status(f"measuring {name} …"):
             try:
@@ -123,6 +126,11 @@ def main(
         console.print(f"[bold red]wrong:[/] {line}")
     if wrong:
         raise typer.Exit(1)
+
+
+def _usual(scale: Scale) -> list[str]:
+    left_out = {*ON_REQUEST, *(LONG if scale is Scale.SHORT else ())}
+    return [name for name in BENCHMARKS if name not in left_out]
 
 
 async def _measure(name: str, sizes: Sizes) -> Report:

@@ -11,7 +11,7 @@ from bench.stage import stage
 from bench.throughput import WARM_UP
 from fanout.ports import free_port
 
-PAIRS = 2
+PAIRS = 3
 """Pairs for each round of `throughput`: a difference of a few percent is less than that between two runs."""
 
 

@@ -21,6 +21,9 @@ from fanout.iteminfo import Info, current
 CANCEL_AGAIN = 2.0
 """Seconds that an item has to clean up after its cancellation, before it is cancelled again."""
 
+LOOKS = 40
+"""Looks at all slots within a timeout: where half a million items wait, one takes a tenth of a second."""
+
 END_OF_ALL = (KeyboardInterrupt, GeneratorExit)
 """What says nothing of the item: the process is interrupted, or its event loop closed."""
 
@@ -96,6 +99,7 @@ class AsyncWindow(SlotWindow):
         self._call = call
         self._slots: set[_Slot] = set()
         self._halted = False
+        self._look_at = 0.0
         self._growing = False
         self._breathing = False
 
@@ -128,6 +132,10 @@ class AsyncWindow(SlotWindow):
         self._wake.set()
 
     def _look_after(self, now: float) -> None:
+        timeout = self.book.options.timeout
+        if timeout is None or now < self._look_at:
+            return
+        self._look_at = now + timeout / LOOKS
         for slot in self._slots:
             if slot.position >= 0 and not slot.waiting and slot.task and self._overdue(slot, now):
                 # An item that catches its cancellation gets another one when that much time has passed again.

@@ -233,6 +233,24 @@ async def test_an_error_of_the_window_itself_is_raised_and_not_swallowed() -> No
         await asyncio.wait_for(window.run(), 5)
 
 
+async def test_slots_that_wait_are_looked_at_as_often_as_their_timeout_asks_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = Case("async", 100, limit=100, timeout=60)
+    window = case.window(lambda number: 0.7)
+    looked: list[object] = []
+    overdue = window._overdue
+
+    def note(slot: Any, now: float) -> bool:
+        looked.append(slot)
+        return overdue(slot, now)
+
+    monkeypatch.setattr(window, "_overdue", note)
+    await window.run()
+    assert len(looked) == 100
+    assert case.left() == []
+
+
 async def test_a_deadline_does_not_stop_a_window_that_is_still_filling() -> None:
     """What is handed back could as well have begun: a process needs its time to begin half a million items."""
     case = Case("async", 300, limit=300, deadline=0.05)
