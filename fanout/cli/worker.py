@@ -141,7 +141,7 @@ async def worker(
     from fanout.cli.targets import load_processors
     from fanout.observability.core import set_up_core
     from fanout.plugin import Plugin
-    from fanout.workers.worker import settle_memory, share_heap
+    from fanout.workers.memory import settle_memory, share_heap
 
     share_heap()
     if metrics_port:

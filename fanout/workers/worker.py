@@ -8,10 +8,6 @@ worker repeats it from its last commit.
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import gc
-import os
-import platform
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -32,7 +28,6 @@ SHUTDOWN_TIMEOUT = 60.0
 LONGEST_MARGIN = 5.0
 
 _POLL = 0.05
-_M_ARENA_MAX = -8
 
 
 async def run_worker(
@@ -111,25 +106,3 @@ def plugin_of(client: Client) -> Plugin:
         if isinstance(plugin, Plugin):
             return plugin
     raise UsageError("this client has no fanout.Plugin: connect with fanout.connect(plugin=fanout.Plugin(…))")
-
-
-def share_heap() -> None:
-    """Let all threads of a worker process share one heap; call it before there are any.
-
-    glibc gives each thread a heap of its own and keeps what each ever needed. A worker's threads take turns at large
-    buffers, so that is several times what is in use: 180 MiB instead of 115 after five million items. It is no
-    slower, since the interpreter lets one thread run at a time anyway. `MALLOC_ARENA_MAX` overrides it.
-    """
-    if "MALLOC_ARENA_MAX" not in os.environ and platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
-
-
-def settle_memory() -> None:
-    """Tell the garbage collector that what is there now stays, in a process that does nothing but work.
-
-    Imported modules are most of a worker's objects: there is nothing to find in them, again and again. Without them a
-    full collection is quick, so it may come often: a workflow that has ended leaves its sandbox to the collector.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(5_000, 10, 5)

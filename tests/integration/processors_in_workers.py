@@ -17,7 +17,8 @@ from temporalio.client import Client
 
 import fanout
 from fanout.children.budget import INFLIGHT_BYTES
-from fanout.workers.worker import run_worker, share_heap
+from fanout.workers.memory import share_heap
+from fanout.workers.worker import run_worker
 from tests.integration import reducers_in_workers  # noqa: F401 - registered by its import
 from tests.integration.processors_that_count import poisoned
 
