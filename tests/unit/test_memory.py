@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from fanout.workers import memory
 from fanout.workers.memory import OFTEN, SELDOM, Collections
 
 GROWS = """
@@ -45,7 +45,7 @@ def test_after_a_full_collection_the_next_one_waits_for_many_times_as_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(memory.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     gc.set_threshold(*OFTEN)
     told = Collections()
     told("start", {"generation": 2})
