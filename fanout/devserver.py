@@ -280,10 +280,11 @@ def _ports(ip: str, port: int | None, ui: bool, ui_port: int | None) -> tuple[in
     """Return the ports that are given, and free ones for those that are not."""
     if not ui or ui_port is not None:
         return port or free_port(ip), ui_port if ui else None
-    for candidate in [port] if port else [free_port(ip) for _ in range(_PAIR_ATTEMPTS)]:
-        if is_free(ip, candidate + UI_OFFSET):
-            return candidate, candidate + UI_OFFSET
-    return candidate, free_port(ip)
+    for _ in range(1 if port else _PAIR_ATTEMPTS):
+        chosen = port or free_port(ip)
+        if is_free(ip, chosen + UI_OFFSET):
+            return chosen, chosen + UI_OFFSET
+    return chosen, free_port(ip)
 
 
 def _pairs(option: str, values: Mapping[str, str]) -> Iterator[str]:

@@ -217,7 +217,10 @@ class Book:
     def unsettled(self) -> Sequence[int]:
         """Return the positions of the items without an outcome, in order."""
         outputs, failures = self.outputs, self.failures
-        if not failures and outputs.count(None) == len(outputs):
+        without = outputs.count(None)
+        if not without:
+            return []
+        if not failures and without == len(outputs):
             return range(len(outputs))
         return [p for p, output in enumerate(outputs) if output is None and p not in failures]
 
@@ -313,10 +316,12 @@ class Book:
 
     def _settle_unusable(self) -> None:
         most = self.options.max_item_bytes
-        for position, value in enumerate(self.values):
+        odd = [p for p, value in enumerate(self.values) if value.__class__ is not bytes or len(value) > most]
+        for position in odd:
+            value = self.values[position]
             if value.__class__ is Unreadable:
                 self.settle(position, value.error_type, value.reason, "")
-            elif value.__class__ is bytes and len(value) > most:
+            elif value.__class__ is bytes:
                 reason = f"the item has {len(value):,} bytes, max_item_bytes is {most:,}"
                 self.settle(position, "ItemTooLarge", reason, "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -17,7 +18,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from fanout import devserver
 from fanout.devserver import DevServer, start_dev_server
 from fanout.errors import UsageError
-from fanout.ports import UI_OFFSET
+from fanout.ports import UI_OFFSET, free_port
 from fanout.runs.info import web_base
 from tests.conftest import TestServer
 from tests.waiting import eventually
@@ -106,10 +107,12 @@ async def test_clients_know_where_temporal_web_is_though_nobody_chose_a_port() -
 
 
 async def test_temporal_web_gets_another_port_where_the_one_above_the_servers_is_taken() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        above = taken.getsockname()[1]
-        async with await start_dev_server(port=above - UI_OFFSET) as server:
-            assert server.address.endswith(f":{above - UI_OFFSET}")
+    port = free_port()
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # somebody else has it
+            stack.enter_context(socket.create_server(("127.0.0.1", port + UI_OFFSET)))
+        async with await start_dev_server(port=port) as server:
+            assert server.address.endswith(f":{port}")
             assert server.ui_url is not None
             with await asyncio.to_thread(urllib.request.urlopen, server.ui_url) as page:
                 assert page.status == 200

@@ -14,7 +14,7 @@ from fanout.workers.memory import OFTEN, SELDOM, Collections
 
 GROWS = """
 import gc, time
-from fanout.workers.memory import REST, settle_memory
+from fanout.workers.memory import settle_memory
 
 settle_memory()
 spent, began, full = 0.0, 0.0, 0
