@@ -84,7 +84,8 @@ async def test_a_look_costs_one_query_for_each_live_node_however_many_have_ended
         for below in (10, 90):
             held.below = below
             await until_done(started, below)
-            await eventually(lambda: _live(started, 2))
+            # Not before: one that is about to end counts as live, and another one has yet to begin.
+            await eventually(lambda: _live(started, 2, ended=below // 5))  # noqa: B023 - awaited here
             counting.queries.clear()
             seen = await run.progress()
             asked.append((seen.partitions, seen.ended, counting.queries[wire.PROGRESS_QUERY]))
@@ -93,9 +94,9 @@ async def test_a_look_costs_one_query_for_each_live_node_however_many_have_ended
     assert asked == [(2, 2, 3), (2, 18, 3)]
 
 
-async def _live(run: fanout.Run, partitions: int) -> bool:
+async def _live(run: fanout.Run, partitions: int, *, ended: int) -> bool:
     seen = await run.progress()
-    return (seen.partitions, seen.silent) == (partitions, 0) and seen.in_flight > 0
+    return (seen.partitions, seen.ended, seen.silent) == (partitions, ended, 0) and seen.in_flight > 0
 
 
 async def test_the_first_look_knows_the_rate_and_when_the_run_will_have_ended(engine: Engine) -> None:
