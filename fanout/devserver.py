@@ -29,7 +29,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from fanout.errors import NoServer, UsageError
-from fanout.ports import UI_OFFSET, free_port, is_free, refuse_taken, to_connect
+from fanout.ports import UI_OFFSET, choose_ports, refuse_taken, to_connect
 from fanout.searchattributes import TYPES
 from fanout.temporal_cli import Cli, find_cli
 
@@ -53,7 +53,6 @@ STOPPED_WITHIN: Final = 15.0
 
 _POLL: Final = 0.05
 _PORT_ATTEMPTS: Final = 3
-_PAIR_ATTEMPTS: Final = 20
 
 # Runs in the child, in place of a `preexec_fn`, which may deadlock in a process with threads: asks Linux to
 # kill this process with its parent, then becomes the server. Argument 1 is the parent, which may be dead.
@@ -190,7 +189,7 @@ async def start_dev_server(
     attempts = _PORT_ATTEMPTS
     while True:
         attempts -= 1
-        chosen, chosen_ui = _ports(ip, port, ui, ui_port)
+        chosen, chosen_ui = choose_ports(ip, port, ui_port, ui=ui)
         refuse_taken(ip, chosen, "--port")
         if chosen_ui is not None:
             refuse_taken(ip, chosen_ui, "--ui-port")
@@ -274,17 +273,6 @@ async def serve_forever(
             asking.cancel()
             if not asked.is_set():
                 raise NoServer(f"the server ended by itself ({ending.result()}):\n{server.log_tail()}")
-
-
-def _ports(ip: str, port: int | None, ui: bool, ui_port: int | None) -> tuple[int, int | None]:
-    """Return the ports that are given, and free ones for those that are not."""
-    if not ui or ui_port is not None:
-        return port or free_port(ip), ui_port if ui else None
-    for _ in range(1 if port else _PAIR_ATTEMPTS):
-        chosen = port or free_port(ip)
-        if is_free(ip, chosen + UI_OFFSET):
-            return chosen, chosen + UI_OFFSET
-    return chosen, free_port(ip)
 
 
 def _pairs(option: str, values: Mapping[str, str]) -> Iterator[str]:

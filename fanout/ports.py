@@ -1,4 +1,4 @@
-"""TCP ports of this machine: a free one, and who has a taken one."""
+"""TCP ports of this machine: free ones, and who has a taken one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from fanout.errors import UsageError
 UI_OFFSET = 1000
 """How far a dev server's Temporal Web is above its own port, where that one is free: so clients know its address."""
 
+_PAIR_ATTEMPTS = 20
+
 
 def free_port(ip: str = "127.0.0.1") -> int:
     """Return a port that nobody uses at this moment."""
@@ -22,8 +24,25 @@ def free_port(ip: str = "127.0.0.1") -> int:
         return port
 
 
-def is_free(ip: str, port: int) -> bool:
-    """Tell whether a port can be listened on at this moment."""
+def choose_ports(ip: str, port: int | None, ui_port: int | None, *, ui: bool) -> tuple[int, int | None]:
+    """Return a dev server's port and, where it has one, that of its Temporal Web.
+
+    Args:
+        ip: The address that it listens on.
+        port: Its port; None takes a free one.
+        ui_port: The port of Temporal Web; None takes the one `UI_OFFSET` above, or a free one where that is taken.
+        ui: Whether it has Temporal Web.
+    """
+    if not ui or ui_port is not None:
+        return port or free_port(ip), ui_port if ui else None
+    for _ in range(1 if port else _PAIR_ATTEMPTS):
+        chosen = port or free_port(ip)
+        if _is_free(ip, chosen + UI_OFFSET):
+            return chosen, chosen + UI_OFFSET
+    return chosen, free_port(ip)
+
+
+def _is_free(ip: str, port: int) -> bool:
     try:
         with _socket_for(ip) as probe:
             probe.bind((ip, port))

@@ -13,6 +13,7 @@ OFTEN = (5_000, 10, 5)
 """Objects, young collections and middle ones, after which the collector looks at objects of each age."""
 
 SELDOM = (*OFTEN[:2], 1_000_000)
+"""The same while full collections rest."""
 
 REST = 20
 """Times what a full collection took, until the next one may come."""

@@ -236,7 +236,7 @@ async def test_an_error_of_the_window_itself_is_raised_and_not_swallowed() -> No
 async def test_slots_that_wait_are_looked_at_as_often_as_their_timeout_asks_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    case = Case("async", 100, limit=100, timeout=60)
+    case = Case("async", 100, limit=100, timeout=600)
     window = case.window(lambda number: 0.7)
     looked: list[object] = []
     overdue = window._overdue
